@@ -1,0 +1,20 @@
+//! Bytes and their meaning: ids, capabilities, queries, answers, and the LES messages.
+//!
+//! Owns: every byte layout that both stacks share, and its limits.
+//! Must not know: connections, time, who asked, who answered.
+//! Start at: [`les::Message`] and [`Query`].  Told by: the vectors at the end of each file.
+
+mod capability;
+mod head;
+mod id;
+pub mod les;
+mod query;
+pub mod rlp;
+
+pub use capability::{BASE_LENGTH, Capability, SharedCapability, agree};
+pub use head::{ForkId, Head, HeadUpdate};
+pub use id::{MAX_PEER_ID, NetworkId, NodeKey, PeerId, PeerIdTooLong, RequestId, SessionId, Stack};
+pub use query::{
+    AccountKey, Answer, CodeRequest, HashOrNumber, HelperTrie, HelperTrieRequest, Inclusion, ProofRequest,
+    Query, TransactionStatus,
+};
