@@ -1,1 +1,15 @@
-//! Room card to come.
+//! Node records and enode addresses: what a node says of itself, as text and as bytes.
+//!
+//! Owns: enode URLs, node records (EIP-778) with the keys we use, ids derived from node keys.
+//! Must not know: sockets, clocks, who asks for a record.
+//! Start at: [`Enode`] and [`Record`].  Told by: the published vectors at the end of each file.
+
+mod enode;
+mod keys;
+mod multiaddrs;
+mod record;
+
+pub use enode::{Enode, EnodeError, Host, MAX_ENODE_TEXT};
+pub use keys::{KeyError, node_key};
+pub use multiaddrs::{MultiaddrError, encode_multiaddr};
+pub use record::{Contents, MAX_RECORD, MAX_RECORD_TEXT, Record, RecordError};
