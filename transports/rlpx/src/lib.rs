@@ -1,1 +1,18 @@
-//! Room card to come.
+//! A devp2p connection as a machine without sockets: bytes and time in, sealed bytes and events out.
+//!
+//! Owns: the ECIES handshake, frames and their MACs, snappy, Hello, keepalive, codes of capabilities.
+//! Must not know: sockets, runtimes, clocks, OS randomness; what sub-protocol messages mean.
+//! Start at: [`Connection`].  Told by: the vectors at the end of each file, `tests/*.rs`.
+
+mod config;
+mod connection;
+mod ecies;
+mod fault;
+mod reason;
+mod replay;
+
+pub use config::{Config, MessageLimits, Randomness, Timeouts};
+pub use connection::{Closed, Connection, Event, SendError};
+pub use fault::{Fault, HandshakeError, HelloError, Timeout};
+pub use reason::DisconnectReason;
+pub use replay::SeenAuths;
