@@ -54,10 +54,8 @@ pub const BASE_LENGTH: u64 = 0x10;
 
 /// The capabilities shared by both Hellos, highest version per name, sorted by name, with their offsets.
 pub fn agree(ours: &[Capability], theirs: &[Capability]) -> Vec<SharedCapability> {
-    let mut best: Vec<&Capability> = ours
-        .iter()
-        .filter(|our| our.length().is_some() && theirs.contains(our))
-        .collect();
+    let mut best: Vec<&Capability> =
+        ours.iter().filter(|our| our.length().is_some() && theirs.contains(our)).collect();
     best.sort_by(|a, b| a.name.cmp(&b.name).then(b.version.cmp(&a.version)));
     best.dedup_by(|later, earlier| later.name == earlier.name);
     let mut offset = BASE_LENGTH;

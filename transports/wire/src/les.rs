@@ -1,8 +1,33 @@
 //! The Light Ethereum Subprotocol, versions 2 to 4: message codes, limits, and the messages.
 
-use alloy_primitives::{B256, Bytes, U256};
+mod announce;
+mod hashes;
+mod headers;
+mod helper_tries;
+mod items;
+mod key_values;
+mod proofs;
+mod status;
+mod transactions;
 
-use crate::{Answer, Capability, Head, ForkId, NetworkId, Query, RequestId};
+use alloy_primitives::Bytes;
+
+use self::items::Bound;
+pub use self::{
+    announce::{Announce, Origin},
+    status::{AnnounceKind, Checkpoint, FlowControl, RequestCost, Serving, Status},
+    transactions::MIN_TRANSACTION,
+};
+use crate::{
+    Answer, Capability, Query, RequestId,
+    rlp::{self, Reader, put_list, put_raw_list, put_string_list, put_uint},
+};
+
+// Keys that Status and Announce share.
+const BUFFER_LIMIT: &str = "flowControl/BL";
+const RECHARGE: &str = "flowControl/MRR";
+const COSTS: &str = "flowControl/MRC";
+const ORIGINS: &str = "causeway/origins";
 
 /// The LES version of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +85,8 @@ pub mod limit {
     pub const SEND_TRANSACTIONS: u64 = 64;
     /// Transaction statuses.
     pub const TRANSACTION_STATUS: u64 = 256;
+    /// Trie nodes of one answer: [`PROOFS`] paths of 64 nibbles and a leaf, nothing shared.
+    pub const NODES: u64 = PROOFS * 65;
     /// Largest request on any stack but SendTxV2, bytes of payload (design section 2).
     pub const REQUEST_BYTES: usize = 128 * 1024;
     /// Largest SendTxV2, bytes of payload.
@@ -96,140 +123,6 @@ pub mod code {
     pub const TX_STATUS: u64 = 0x15;
     pub const STOP: u64 = 0x16;
     pub const RESUME: u64 = 0x17;
-}
-
-/// Which announcements a client wants (`announceType`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AnnounceKind {
-    /// None.
-    None,
-    /// Without signature; what an absent key means.
-    #[default]
-    Simple,
-    /// Signed by the server's node key.
-    Signed,
-}
-
-/// One row of the cost table: what a request of `code` costs at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestCost {
-    /// The request's message code.
-    pub code: u64,
-    /// Cost of the request itself.
-    pub base: u64,
-    /// Cost of each item.
-    pub item: u64,
-}
-
-/// A server's flow-control promise (les.md section 4).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FlowControl {
-    /// `flowControl/BL`: the buffer's size.
-    pub buffer_limit: u64,
-    /// `flowControl/MRR`: units of recharge per millisecond.
-    pub recharge: u64,
-    /// `flowControl/MRC`: what requests cost.
-    pub costs: Vec<RequestCost>,
-}
-
-/// What a server says it serves (`serve*`, `txRelay`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Serving {
-    /// `serveHeaders` present.
-    pub headers: bool,
-    /// `serveChainSince`: first block with body and receipts.
-    pub chain_since: Option<u64>,
-    /// `serveRecentChain`.
-    pub recent_chain: Option<u64>,
-    /// `serveStateSince`: first block with state.
-    pub state_since: Option<u64>,
-    /// `serveRecentState`: number of recent states; 0 all.
-    pub recent_state: Option<u64>,
-    /// `txRelay` present.
-    pub tx_relay: bool,
-}
-
-/// A trusted helper trie section (`checkpoint/value`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Section index.
-    pub section: u64,
-    /// Hash of the section's last block.
-    pub head: B256,
-    /// Root of the canonical hash trie.
-    pub cht_root: B256,
-    /// Root of the bloom trie.
-    pub bloom_root: B256,
-}
-
-/// The handshake of LES, once per side (les.md section 3).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// `protocolVersion`
-    pub version: u64,
-    /// `networkId`
-    pub network: NetworkId,
-    /// `headTd`, `headHash`, `headNum`: zeroes from a client.
-    pub head: Head,
-    /// `genesisHash`
-    pub genesis: B256,
-    /// `forkID`, required in les/4.
-    pub fork_id: Option<ForkId>,
-    /// `announceType` of a client.
-    pub announce: Option<AnnounceKind>,
-    /// What a server serves.
-    pub serving: Serving,
-    /// `recentTxLookup` of a les/4 server: 0 all, 1 none, N the last N-1 blocks.
-    pub recent_tx_lookup: Option<u64>,
-    /// A server's flow control: present if `flowControl/MRR` is (which marks a server).
-    pub flow_control: Option<FlowControl>,
-    /// `checkpoint/value`
-    pub checkpoint: Option<Checkpoint>,
-    /// `checkpoint/registerHeight`
-    pub checkpoint_height: Option<u64>,
-    /// `causeway/origins` = 1: wants the origins of heads in Announces.
-    pub origins: bool,
-}
-
-/// The signed announcement of a full node, passed on under `causeway/origins`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Who signed.
-    pub node: crate::NodeKey,
-    /// What was announced.
-    pub head: Head,
-    /// `r || s || v` over `keccak(RLP[hash, number, td])`.
-    pub signature: [u8; 65],
-}
-
-/// A new head, or new flow-control parameters (les.md section 5 and 4.4).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announce {
-    /// The head; `None` (zero hash on the wire) for an update of parameters only.
-    pub head: Option<Head>,
-    /// Blocks to roll back from the last announced head.
-    pub reorg_depth: u64,
-    /// `sign`: `r || s || v` of the server's node key.
-    pub signature: Option<[u8; 65]>,
-    /// `flowControl/BL` and `/MRR`, if both are there.
-    pub buffer: Option<(u64, u64)>,
-    /// `flowControl/MRC` rows, to be merged.
-    pub costs: Vec<RequestCost>,
-    /// `causeway/origins`, at most 8.
-    pub origins: Vec<Origin>,
-    /// Bytes of the key/value list, which clients charge against a budget.
-    pub update_bytes: usize,
-}
-
-impl Announce {
-    /// Most origins in one Announce (design section 2).
-    pub const MAX_ORIGINS: usize = 8;
-
-    /// The digest that a signed announcement signs: `keccak(RLP[hash, number, td])`.
-    pub fn digest(head: &Head) -> B256 {
-        let _ = head;
-        todo!()
-    }
 }
 
 /// A LES message of version 2, 3 or 4.
@@ -279,7 +172,7 @@ pub enum DecodeError {
         /// The message's code.
         code: u64,
         /// What was wrong.
-        reason: crate::rlp::Error,
+        reason: rlp::Error,
     },
     /// A Status without a required key.
     #[error("status without the key {key}")]
@@ -299,17 +192,61 @@ pub enum DecodeError {
     },
 }
 
+/// A [`DecodeError`] before the message is named in it.
+#[derive(Clone, Copy, Debug)]
+enum DecodeFlaw {
+    Rlp(rlp::Error),
+    MissingKey(&'static str),
+    OverLimit { what: &'static str, value: u64, limit: u64 },
+}
+
+impl DecodeFlaw {
+    const fn over(what: &'static str, value: u64, limit: u64) -> Self {
+        Self::OverLimit { what, value, limit }
+    }
+
+    const fn within(self, code: u64) -> DecodeError {
+        match self {
+            Self::Rlp(reason) => DecodeError::Rlp { code, reason },
+            Self::MissingKey(key) => DecodeError::MissingKey { key },
+            Self::OverLimit { what, value, limit } => DecodeError::OverLimit { what, value, limit },
+        }
+    }
+}
+
+impl From<rlp::Error> for DecodeFlaw {
+    fn from(reason: rlp::Error) -> Self {
+        Self::Rlp(reason)
+    }
+}
+
 impl Message {
     /// The message's code, local to the capability.
-    pub fn code(&self) -> u64 {
-        todo!()
+    pub const fn code(&self) -> u64 {
+        match self {
+            Self::Status(_) => code::STATUS,
+            Self::Announce(_) => code::ANNOUNCE,
+            Self::Request { query, .. } => request_code(query),
+            Self::Response { answer, .. } => answer_code(answer),
+            Self::Stop => code::STOP,
+            Self::Resume { .. } => code::RESUME,
+        }
     }
 
     /// The payload without the code: what RLPx puts behind the message id, and what a libp2p stream
     /// carries as the second item of `[code, payload]`.
+    ///
+    /// Raw items of answers and transactions are written as they are: each must be one RLP item.
     pub fn encode(&self, version: Version) -> Bytes {
-        let _ = version;
-        todo!()
+        let payload = match self {
+            Self::Status(status) => status.encode(version),
+            Self::Announce(announce) => announce.encode(),
+            Self::Request { id, query } => encode_request(*id, query),
+            Self::Response { id, buffer, answer } => encode_response(*id, *buffer, answer),
+            Self::Stop => vec![EMPTY_LIST],
+            Self::Resume { buffer } => alloy_rlp::encode(buffer),
+        };
+        payload.into()
     }
 
     /// Reads the payload of a message. Items of answers are slices of `payload`, not copies.
@@ -317,21 +254,181 @@ impl Message {
     /// # Errors
     /// Any [`DecodeError`]; bytes left over are an error. Lists of requests beyond [`limit`] decode
     /// (the server answers the first ones and charges for those), but never more than the payload's
-    /// own size can hold.
+    /// own size can hold. Answers beyond what the longest request can ask for are refused.
     pub fn decode(version: Version, code: u64, payload: &Bytes) -> Result<Self, DecodeError> {
-        let _ = (version, code, payload, U256::ZERO);
-        todo!()
+        if !is_known(version, code) {
+            return Err(DecodeError::UnknownCode { code });
+        }
+        Self::decode_known(version, code, payload).map_err(|flaw| flaw.within(code))
+    }
+
+    fn decode_known(version: Version, code: u64, payload: &Bytes) -> Result<Self, DecodeFlaw> {
+        let message = rlp::single(payload)?;
+        match code {
+            code::STATUS => Ok(Self::Status(Status::decode(version, message.list()?)?)),
+            code::ANNOUNCE => Ok(Self::Announce(Announce::decode(message.list()?)?)),
+            code::STOP if message.payload.is_empty() => Ok(Self::Stop),
+            code::STOP => Err(rlp::Error::Leftover.into()),
+            code::RESUME => decode_resume(message),
+            _ if is_request(code) => decode_request(code, payload, message.list()?),
+            _ => decode_response(code, payload, message.list()?),
+        }
     }
 }
 
+const EMPTY_LIST: u8 = 0xc0;
+
+/// Whether `version` has a message of this code.
+const fn is_known(version: Version, code: u64) -> bool {
+    match code {
+        code::STATUS..=code::RECEIPTS
+        | code::GET_CONTRACT_CODES
+        | code::CONTRACT_CODES
+        | code::GET_PROOFS_V2..=code::TX_STATUS => true,
+        code::STOP | code::RESUME => !matches!(version, Version::Les2),
+        _ => false,
+    }
+}
+
+const fn is_request(code: u64) -> bool {
+    matches!(
+        code,
+        code::GET_BLOCK_HEADERS
+            | code::GET_BLOCK_BODIES
+            | code::GET_RECEIPTS
+            | code::GET_CONTRACT_CODES
+            | code::GET_PROOFS_V2
+            | code::GET_HELPER_TRIE_PROOFS
+            | code::SEND_TX_V2
+            | code::GET_TX_STATUS
+    )
+}
+
+/// go-ethereum sends Resume's BV bare, devp2p `caps/les.md` has it in a list.
+fn decode_resume(message: rlp::Item<'_>) -> Result<Message, DecodeFlaw> {
+    if !message.is_list {
+        return Ok(Message::Resume { buffer: message.loose_uint()? });
+    }
+    let mut fields = message.list()?;
+    let buffer = fields.loose_uint()?;
+    fields.finish()?;
+    Ok(Message::Resume { buffer })
+}
+
+fn decode_request(code: u64, payload: &Bytes, mut fields: Reader<'_>) -> Result<Message, DecodeFlaw> {
+    let id = RequestId(fields.uint()?);
+    let items = fields.list()?;
+    fields.finish()?;
+    let query = match code {
+        code::GET_BLOCK_HEADERS => headers::decode_query(items)?,
+        code::GET_BLOCK_BODIES => Query::Bodies(hashes::decode(items)?),
+        code::GET_RECEIPTS => Query::Receipts(hashes::decode(items)?),
+        code::GET_CONTRACT_CODES => Query::Codes(proofs::decode_code_queries(items)?),
+        code::GET_PROOFS_V2 => Query::Proofs(proofs::decode_queries(items)?),
+        code::GET_HELPER_TRIE_PROOFS => Query::HelperTries(helper_tries::decode_queries(payload, items)?),
+        code::SEND_TX_V2 => Query::SendTransactions(transactions::decode_sent(payload, items)?),
+        _ => Query::TransactionStatus(hashes::decode(items)?),
+    };
+    Ok(Message::Request { id, query })
+}
+
+fn encode_request(id: RequestId, query: &Query) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    put_list(&mut out, |out| {
+        put_uint(out, id.0);
+        match query {
+            Query::Headers { start, amount, skip, reverse } => {
+                headers::put_query(out, *start, *amount, *skip, *reverse);
+            }
+            Query::Bodies(items) | Query::Receipts(items) | Query::TransactionStatus(items) => {
+                hashes::put(out, items);
+            }
+            Query::Codes(items) => proofs::put_code_queries(out, items),
+            Query::Proofs(items) => proofs::put_queries(out, items),
+            Query::HelperTries(items) => helper_tries::put_queries(out, items),
+            Query::SendTransactions(items) => transactions::put_sent(out, items),
+        }
+    });
+    out
+}
+
+fn decode_response(code: u64, payload: &Bytes, mut fields: Reader<'_>) -> Result<Message, DecodeFlaw> {
+    let id = RequestId(fields.uint()?);
+    let buffer = fields.loose_uint()?;
+    let items = fields.list()?;
+    fields.finish()?;
+    let bound = |what, limit| Bound { what, limit };
+    let answer = match code {
+        code::BLOCK_HEADERS => Answer::Headers(bound("headers", limit::HEADERS).lists(payload, items)?),
+        code::BLOCK_BODIES => Answer::Bodies(bound("bodies", limit::BODIES).lists(payload, items)?),
+        code::RECEIPTS => {
+            Answer::Receipts(bound("lists of receipts", limit::RECEIPTS).lists(payload, items)?)
+        }
+        code::CONTRACT_CODES => Answer::Codes(bound("codes", limit::CODES).strings(payload, items)?),
+        code::PROOFS_V2 => Answer::Proofs(bound("proof nodes", limit::NODES).lists(payload, items)?),
+        code::HELPER_TRIE_PROOFS => helper_tries::decode_answer(payload, items)?,
+        _ => transactions::decode_statuses(items)?,
+    };
+    Ok(Message::Response { id, buffer, answer })
+}
+
+fn encode_response(id: RequestId, buffer: u64, answer: &Answer) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_list(&mut out, |out| {
+        put_uint(out, id.0);
+        put_uint(out, buffer);
+        match answer {
+            Answer::Headers(items)
+            | Answer::Bodies(items)
+            | Answer::Receipts(items)
+            | Answer::Proofs(items) => {
+                put_raw_list(out, items);
+            }
+            Answer::Codes(items) => put_string_list(out, items),
+            Answer::HelperTries { nodes, auxiliary } => helper_tries::put_answer(out, nodes, auxiliary),
+            Answer::TransactionStatus(statuses) => transactions::put_statuses(out, statuses),
+        }
+    });
+    out
+}
+
 /// The code of the request that asks `query`.
-pub fn request_code(query: &Query) -> u64 {
-    let _ = query;
-    todo!()
+pub const fn request_code(query: &Query) -> u64 {
+    match query {
+        Query::Headers { .. } => code::GET_BLOCK_HEADERS,
+        Query::Bodies(_) => code::GET_BLOCK_BODIES,
+        Query::Receipts(_) => code::GET_RECEIPTS,
+        Query::Codes(_) => code::GET_CONTRACT_CODES,
+        Query::Proofs(_) => code::GET_PROOFS_V2,
+        Query::HelperTries(_) => code::GET_HELPER_TRIE_PROOFS,
+        Query::SendTransactions(_) => code::SEND_TX_V2,
+        Query::TransactionStatus(_) => code::GET_TX_STATUS,
+    }
+}
+
+/// The code of the response that carries `answer`.
+pub const fn answer_code(answer: &Answer) -> u64 {
+    match answer {
+        Answer::Headers(_) => code::BLOCK_HEADERS,
+        Answer::Bodies(_) => code::BLOCK_BODIES,
+        Answer::Receipts(_) => code::RECEIPTS,
+        Answer::Codes(_) => code::CONTRACT_CODES,
+        Answer::Proofs(_) => code::PROOFS_V2,
+        Answer::HelperTries { .. } => code::HELPER_TRIE_PROOFS,
+        Answer::TransactionStatus(_) => code::TX_STATUS,
+    }
 }
 
 /// The most items of `query`'s kind that a server answers.
-pub fn item_limit(query: &Query) -> u64 {
-    let _ = query;
-    todo!()
+pub const fn item_limit(query: &Query) -> u64 {
+    match query {
+        Query::Headers { .. } => limit::HEADERS,
+        Query::Bodies(_) => limit::BODIES,
+        Query::Receipts(_) => limit::RECEIPTS,
+        Query::Codes(_) => limit::CODES,
+        Query::Proofs(_) => limit::PROOFS,
+        Query::HelperTries(_) => limit::HELPER_TRIES,
+        Query::SendTransactions(_) => limit::SEND_TRANSACTIONS,
+        Query::TransactionStatus(_) => limit::TRANSACTION_STATUS,
+    }
 }

@@ -115,13 +115,36 @@ impl Query {
     pub fn amount(&self) -> u64 {
         match self {
             Self::Headers { amount, .. } => *amount,
-            Self::Bodies(items) | Self::Receipts(items) | Self::TransactionStatus(items) => items.len() as u64,
+            Self::Bodies(items) | Self::Receipts(items) | Self::TransactionStatus(items) => {
+                items.len() as u64
+            }
             Self::Codes(items) => items.len() as u64,
             Self::Proofs(items) => items.len() as u64,
             Self::HelperTries(items) => items.len() as u64,
             Self::SendTransactions(items) => items.len() as u64,
         }
     }
+
+    /// The first items of this query, as many as a server answers ([`crate::les::item_limit`]).
+    pub fn truncated(&self) -> Self {
+        let limit = crate::les::item_limit(self);
+        match self {
+            Self::Headers { start, amount, skip, reverse } => {
+                Self::Headers { start: *start, amount: (*amount).min(limit), skip: *skip, reverse: *reverse }
+            }
+            Self::Bodies(items) => Self::Bodies(first(items, limit)),
+            Self::Receipts(items) => Self::Receipts(first(items, limit)),
+            Self::Codes(items) => Self::Codes(first(items, limit)),
+            Self::Proofs(items) => Self::Proofs(first(items, limit)),
+            Self::HelperTries(items) => Self::HelperTries(first(items, limit)),
+            Self::SendTransactions(items) => Self::SendTransactions(first(items, limit)),
+            Self::TransactionStatus(items) => Self::TransactionStatus(first(items, limit)),
+        }
+    }
+}
+
+fn first<T: Clone>(items: &[T], limit: u64) -> Vec<T> {
+    items.iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect()
 }
 
 /// Where a transaction was included.
