@@ -1,1 +1,27 @@
-//! Room card to come.
+//! The libp2p host: TCP, QUIC and WebSocket put together, and protocol streams cut into RLP items.
+//!
+//! Owns: the swarm, its transports and limits, the one-stream-per-connection rule, the stream framing.
+//! Must not know: RLPx, what LES means, who may ask what.
+//! Start at: [`Host`].  Told by: the tests at the end of each file, `tests/streams.rs`, `tests/limits.rs`.
+
+mod behaviour;
+mod channel;
+mod config;
+mod convert;
+mod error;
+mod framing;
+mod gate;
+mod host;
+mod identity;
+mod item_io;
+mod stack;
+mod streams;
+mod swarm;
+
+pub use config::{ConnectionKey, HostConfig, HostLimits, Listen};
+pub use error::{HostError, OpenError};
+pub use framing::{CutError, Item, ItemCutter, ItemLimits, encode_item};
+pub use host::{Host, ProtocolStream};
+pub use identity::{InvalidSecretKey, node_key, parse_peer_id, peer_id_of, peer_id_text};
+pub use item_io::{ItemReader, ItemWriter, ReadError, WriteError};
+pub use stack::install_crypto_provider;

@@ -1,0 +1,144 @@
+//! What a host is told before it starts: its key, where it listens, which protocols it offers, its limits.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use causeway_wire::Capability;
+
+use crate::ItemLimits;
+
+/// Names one connection of a host; never reused while the host lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionKey(pub u64);
+
+impl fmt::Display for ConnectionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A socket to listen on; port 0 takes a free one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// TCP with noise or TLS, and yamux.
+    Tcp(SocketAddr),
+    /// QUIC version 1 over UDP.
+    Quic(SocketAddr),
+    /// WebSocket over TCP with noise and yamux; what browsers dial.
+    WebSocket(SocketAddr),
+}
+
+/// What [`Host::start`](crate::Host::start) is given.
+#[derive(Clone)]
+pub struct HostConfig {
+    /// The node's secp256k1 secret key; its public half is the `PeerId`.
+    pub secret_key: [u8; 32],
+    /// Where to listen; empty for a host that only dials.
+    pub listen: Vec<Listen>,
+    /// Protocols taken from others, preferred first. Empty: streams are only opened, none is taken.
+    pub protocols: Vec<Capability>,
+    /// How the host calls itself in identify.
+    pub agent: String,
+    /// Multiaddrs told to others by identify. Listen addresses are never told: they may be private, and
+    /// they lie about TLS when a proxy stands before the WebSocket.
+    pub external_addresses: Vec<String>,
+    /// Largest items read from streams that others opened. Streams that we open start with it too and may be
+    /// given other limits by [`ItemReader::set_limits`](crate::ItemReader::set_limits).
+    pub item_limits: ItemLimits,
+    /// Limits of connections and streams.
+    pub limits: HostLimits,
+}
+
+impl HostConfig {
+    /// A host that listens nowhere, with default limits.
+    pub fn new(secret_key: [u8; 32], protocols: Vec<Capability>) -> Self {
+        Self {
+            secret_key,
+            listen: Vec::new(),
+            protocols,
+            agent: concat!("causeway/", env!("CARGO_PKG_VERSION")).to_owned(),
+            external_addresses: Vec::new(),
+            item_limits: ItemLimits::default(),
+            limits: HostLimits::default(),
+        }
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for HostConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostConfig")
+            .field("listen", &self.listen)
+            .field("protocols", &self.protocols)
+            .field("agent", &self.agent)
+            .field("external_addresses", &self.external_addresses)
+            .field("item_limits", &self.item_limits)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Limits of connections and streams. Addresses of the loopback are exempt from the limits per address.
+///
+/// An idle connection costs 40 to 80 kB, so the default total may take 320 MB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostLimits {
+    /// Established connections, both directions.
+    pub connections: usize,
+    /// Established connections that others opened.
+    pub incoming: usize,
+    /// Established connections that we opened.
+    pub outgoing: usize,
+    /// Handshakes under way on connections that others opened.
+    pub pending_incoming: usize,
+    /// Dials under way.
+    pub pending_outgoing: usize,
+    /// Connections with one peer.
+    pub per_peer: usize,
+    /// Connections, pending ones included, from one IPv4 address.
+    pub per_ipv4: usize,
+    /// Connections, pending ones included, from one IPv6 /64.
+    pub per_ipv6_64: usize,
+    /// Connections, pending ones included, from one IPv6 /48.
+    pub per_ipv6_48: usize,
+    /// Streams of one connection, ours and theirs; a peer that opens more loses the connection (yamux) or
+    /// waits (QUIC).
+    pub streams: usize,
+    /// Streams of one connection that are still agreeing on a protocol.
+    pub negotiating_streams: usize,
+    /// Protocol streams that we open on one connection.
+    pub outbound_protocol_streams: usize,
+    /// Streams of others that wait for the owner to take them from the receiver; the next stay in their handler.
+    pub untaken_streams: usize,
+    /// How long a connection without streams is kept.
+    pub idle_timeout: Duration,
+    /// Handshake of a connection, from the first byte to the agreed muxer.
+    pub handshake_timeout: Duration,
+    /// Everything that [`Host::open`](crate::Host::open) does.
+    pub open_timeout: Duration,
+    /// Resident memory of the process above which no new connection is let in.
+    pub memory: Option<usize>,
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4_000,
+            incoming: 3_500,
+            outgoing: 500,
+            pending_incoming: 256,
+            pending_outgoing: 64,
+            per_peer: 4,
+            per_ipv4: 16,
+            per_ipv6_64: 8,
+            per_ipv6_48: 64,
+            streams: 64,
+            negotiating_streams: 32,
+            outbound_protocol_streams: 16,
+            untaken_streams: 64,
+            idle_timeout: Duration::from_secs(120),
+            handshake_timeout: Duration::from_secs(10),
+            open_timeout: Duration::from_secs(20),
+            memory: None,
+        }
+    }
+}
