@@ -2,8 +2,31 @@
 //!
 //! Owns: tasks and channels between sessions, the translator, upstreams and verification.
 //! Must not know: discovery, config files, byte layouts.
-//! Start at: [`Backend`].  Told by: `tests/tests/light_request.rs`, `lying_upstream.rs`.
+//! Start at: [`Service`] for light peers, [`Verified`] for full nodes, [`Backend`] between them.
+//! Told by: `tests/tests/light_request.rs`, `tests/tests/lying_upstream.rs`.
 
+mod account_key;
 mod backend;
+mod cache;
+mod follower;
+mod full_nodes;
+mod service;
+mod upstream;
+mod verified;
+
+use std::{future::pending, time::Instant};
 
 pub use backend::{Backend, BackendError};
+pub use follower::Follower;
+pub use full_nodes::{AdmitError, BANISHMENT, FullNodes};
+pub use service::{Counts, Service};
+pub use upstream::{GreetError, Tip, Upstream};
+pub use verified::{Verified, VerifiedConfig};
+
+/// Sleeps until an instant; for ever if there is none.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,279 @@
+//! Keeps the verified chain at the head of the full nodes: fetches headers, judges them, publishes heads.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
+
+use alloy_primitives::{B256, Bytes};
+use causeway_translate::AskError;
+use causeway_verify::{HeaderChain, HeaderError, Lie};
+use causeway_wire::{
+    Answer, Head, HashOrNumber, HeadUpdate, Query,
+    les::{Announce, Origin, limit},
+};
+use tokio::sync::watch;
+use tracing::{Instrument, debug, info, info_span};
+
+use crate::{
+    full_nodes::FullNodes,
+    upstream::{Tip, Upstream},
+};
+
+/// Headers inserted under one lock, so that readers wait for a few milliseconds at most.
+const INSERT_CHUNK: usize = 24;
+
+/// Pause before an upstream that did not answer is asked for headers again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How often a full node may fail to show the head that it announced.
+const MAX_STRIKES: u32 = 3;
+
+/// Heads whose signed announcements are remembered.
+const ORIGIN_HEADS: usize = 16;
+
+/// The verified chain and who keeps it up to date.
+#[derive(Debug)]
+pub struct Follower {
+    chain: RwLock<HeaderChain>,
+    nodes: Arc<FullNodes>,
+    heads: watch::Sender<Option<Arc<HeadUpdate>>>,
+    origins: Mutex<VecDeque<(B256, Vec<Origin>)>>,
+}
+
+/// Why a full node's line could not be followed.
+#[derive(Debug, thiserror::Error)]
+enum Stray {
+    #[error(transparent)]
+    Lie(#[from] Lie),
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    #[error("its chain does not meet ours at or above block {root}")]
+    OtherChain { root: u64 },
+    #[error("it announced block {number} and cannot show it")]
+    NotShown { number: u64 },
+    #[error("it answered a question about headers with something else")]
+    WrongKind,
+    #[error(transparent)]
+    Ask(#[from] AskError),
+}
+
+impl Follower {
+    /// Follows `nodes` from what `chain` holds already.
+    pub fn new(chain: HeaderChain, nodes: Arc<FullNodes>) -> Self {
+        Self { chain: RwLock::new(chain), nodes, heads: watch::Sender::new(None), origins: Mutex::default() }
+    }
+
+    /// The verified chain, for a short look.
+    pub fn chain(&self) -> RwLockReadGuard<'_, HeaderChain> {
+        self.chain.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The verified head, now and as it moves; `None` until a full node's line has been followed to its end.
+    pub fn heads(&self) -> watch::Receiver<Option<Arc<HeadUpdate>>> {
+        self.heads.subscribe()
+    }
+
+    /// Follows one full node until its session ends. A lie ends it here.
+    pub async fn follow(&self, upstream: Upstream) {
+        let span = info_span!("follow", peer = %upstream.peer());
+        self.follow_tips(&upstream).instrument(span).await;
+        self.nodes.dismiss(&upstream);
+    }
+
+    async fn follow_tips(&self, upstream: &Upstream) {
+        let mut tips = upstream.tip();
+        let mut strikes = 0;
+        while upstream.is_live() {
+            let tip = tips.borrow_and_update().clone();
+            let again = match self.catch_up(upstream, &tip).await {
+                Ok(()) => {
+                    strikes = 0;
+                    false
+                }
+                Err(Stray::Ask(error)) => {
+                    debug!(%error, "headers not answered");
+                    true
+                }
+                Err(Stray::NotShown { number }) if strikes < MAX_STRIKES => {
+                    debug!(number, strikes, "announced head not shown");
+                    strikes += 1;
+                    true
+                }
+                Err(stray) => {
+                    self.nodes.convict(upstream, &stray);
+                    return;
+                }
+            };
+            tokio::select! {
+                () = upstream.closed() => return,
+                changed = tips.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(RETRY), if again => {}
+            }
+        }
+    }
+
+    /// Brings the chain to the tip of one full node, if that is heavier than ours.
+    async fn catch_up(&self, upstream: &Upstream, tip: &Tip) -> Result<(), Stray> {
+        self.remember_origin(tip);
+        if self.settle(&tip.head)? {
+            return Ok(());
+        }
+        if tip.head.td <= self.chain().head().td && self.heads.borrow().is_some() {
+            return Ok(());
+        }
+        self.approach(upstream, tip.head.number).await?;
+        if !self.settle(&tip.head)? {
+            self.join(upstream, &tip.head, tip.reorg_depth).await?;
+            if !self.settle(&tip.head)? {
+                return Err(Stray::NotShown { number: tip.head.number });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the announced head is known by now; if so, checks what was claimed of it and publishes.
+    fn settle(&self, head: &Head) -> Result<bool, Stray> {
+        let chain = self.chain();
+        if chain.number_of(&head.hash).is_none() {
+            return Ok(false);
+        }
+        chain.check_announced(head)?;
+        drop(chain);
+        self.publish();
+        Ok(true)
+    }
+
+    /// Far behind: walks up by number, 192 headers a question, until the tip is within one question's reach.
+    async fn approach(&self, upstream: &Upstream, target: u64) -> Result<(), Stray> {
+        let root = self.chain().root_number();
+        let mut next = self.chain().head().header.number + 1;
+        let mut step_back = limit::HEADERS;
+        while target.saturating_sub(next) >= limit::HEADERS {
+            let headers = self.headers(upstream, HashOrNumber::Number(next), limit::HEADERS, false).await?;
+            if headers.is_empty() {
+                return Err(Stray::NotShown { number: next });
+            }
+            match self.insert(&headers).await {
+                Ok(()) => next += headers.len() as u64,
+                Err(HeaderError::UnknownParent { .. }) if next > root + 1 => {
+                    next = next.saturating_sub(step_back).max(root + 1);
+                    step_back *= 2;
+                }
+                Err(HeaderError::UnknownParent { .. }) => return Err(Stray::OtherChain { root }),
+                Err(error) => return Err(error.into()),
+            }
+            if next % (limit::HEADERS * 16) < limit::HEADERS {
+                info!(number = next, target, "following the chain");
+            }
+        }
+        Ok(())
+    }
+
+    /// Near: walks down from the announced hash until it meets our chain, then takes the whole run in.
+    async fn join(&self, upstream: &Upstream, head: &Head, depth: u64) -> Result<(), Stray> {
+        let (root, ours) = {
+            let chain = self.chain();
+            (chain.root_number(), chain.head().header.number)
+        };
+        let mut runs: Vec<Vec<Bytes>> = Vec::new();
+        let (mut from, mut number) = (head.hash, head.number);
+        loop {
+            let missing = number.saturating_sub(ours.saturating_sub(depth)).max(1);
+            let amount = if runs.is_empty() { missing.min(limit::HEADERS) } else { limit::HEADERS };
+            let mut headers = self.headers(upstream, HashOrNumber::Hash(from), amount, true).await?;
+            let Some(oldest) = headers.last() else {
+                return Err(Stray::NotShown { number });
+            };
+            let (oldest_number, parent) = causeway_verify::chain::link_of(oldest)?;
+            headers.reverse();
+            runs.push(headers);
+            if self.chain().number_of(&parent).is_some() {
+                break;
+            }
+            // A run that does not meet ours within reach, or claims numbers that cannot be.
+            if oldest_number <= root + 1 || oldest_number > number {
+                return Err(Stray::OtherChain { root });
+            }
+            if runs.len() as u64 * limit::HEADERS > HeaderChain::MAX_REORG {
+                return Err(Stray::OtherChain { root: oldest_number });
+            }
+            (from, number) = (parent, oldest_number - 1);
+        }
+        while let Some(headers) = runs.pop() {
+            self.insert(&headers).await?;
+        }
+        Ok(())
+    }
+
+    async fn headers(
+        &self,
+        upstream: &Upstream,
+        start: HashOrNumber,
+        amount: u64,
+        reverse: bool,
+    ) -> Result<Vec<Bytes>, Stray> {
+        let query = Query::Headers { start, amount, skip: 0, reverse };
+        let Answer::Headers(headers) = upstream.ask(query.clone()).await? else {
+            return Err(Stray::WrongKind);
+        };
+        causeway_verify::check::run(&query, &headers)?;
+        Ok(headers)
+    }
+
+    async fn insert(&self, headers: &[Bytes]) -> Result<(), HeaderError> {
+        for chunk in headers.chunks(INSERT_CHUNK) {
+            self.chain.write().unwrap_or_else(PoisonError::into_inner).insert(chunk)?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Publishes the chain's head, if it is heavier than the one published before.
+    fn publish(&self) {
+        let update = {
+            let chain = self.chain();
+            let known = chain.head();
+            let head = Head { hash: known.hash, number: known.header.number, td: known.td };
+            HeadUpdate {
+                head,
+                timestamp: known.header.timestamp,
+                lineage: chain.lineage(HeadUpdate::LINEAGE).into(),
+                origins: self.origins_of(&known.hash).into(),
+            }
+        };
+        self.heads.send_if_modified(|published| {
+            let heavier = published.as_ref().is_none_or(|old| update.head.td > old.head.td);
+            if heavier {
+                debug!(number = update.head.number, hash = %update.head.hash, "new verified head");
+                *published = Some(Arc::new(update));
+            }
+            heavier
+        });
+    }
+
+    fn remember_origin(&self, tip: &Tip) {
+        let Some(origin) = &tip.origin else { return };
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        match origins.iter_mut().find(|(hash, _)| *hash == tip.head.hash) {
+            Some((_, of_head)) => {
+                if of_head.len() < Announce::MAX_ORIGINS && of_head.iter().all(|other| other.node != origin.node) {
+                    of_head.push(origin.clone());
+                }
+            }
+            None => {
+                if origins.len() >= ORIGIN_HEADS {
+                    origins.pop_front();
+                }
+                origins.push_back((tip.head.hash, vec![origin.clone()]));
+            }
+        }
+    }
+
+    /// Signed announcements of this head by full nodes.
+    pub fn origins_of(&self, hash: &B256) -> Vec<Origin> {
+        let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        origins.iter().find(|(head, _)| head == hash).map(|(_, of_head)| of_head.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,347 @@
+//! One connected full node: the task around the client role of LES, and the handle to it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use causeway_transports::{CloseReason, Incoming, Session, SessionEvent};
+use causeway_translate::{AskError, Client, ClientCommand, ClientConfig, Fault, Ticket};
+use causeway_wire::{
+    Answer, Head, NodeKey, PeerId, Query, SessionId,
+    les::{Origin, Status, Version},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, debug, info_span, warn};
+
+use crate::until;
+
+/// Questions handed to an upstream's task and not yet taken by it.
+const ASK_QUEUE: usize = 256;
+
+/// Disconnect reason for a full node that lied: sub-protocol error.
+const REASON_LIE: u8 = 0x10;
+
+/// Where a full node says it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Its head, as announced; not verified.
+    pub head: Head,
+    /// How many blocks of its former line it gave up.
+    pub reorg_depth: u64,
+    /// The signed announcement, if it signs.
+    pub origin: Option<Origin>,
+}
+
+/// Why a session did not become an upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum GreetError {
+    /// Not a LES session.
+    #[error("the session speaks {0}, not les")]
+    NotLes(String),
+    /// It broke a rule in the handshake; the rule says which.
+    #[error("the full node broke a rule: {0}")]
+    Fault(Fault),
+    /// It ended the session before the handshake was done.
+    #[error("the full node ended the session before its Status agreed: {0:?}")]
+    Closed(Option<CloseReason>),
+}
+
+/// A greeted full node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    session: Session,
+    status: Status,
+    tip: watch::Receiver<Tip>,
+    requests: mpsc::Sender<Request>,
+    pending: AtomicUsize,
+    /// Moving average of answer times, microseconds.
+    latency: AtomicU64,
+    failures: AtomicU64,
+    tickets: AtomicU64,
+    gone: CancellationToken,
+}
+
+#[derive(Debug)]
+enum Request {
+    Ask { ticket: Ticket, query: Query, reply: oneshot::Sender<Result<Answer, AskError>> },
+    Forget { ticket: Ticket },
+}
+
+/// Tells the task that nobody waits any more, if dropped before the answer came.
+struct Waiting<'a> {
+    inner: &'a Inner,
+    ticket: Ticket,
+    done: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.inner.pending.fetch_sub(1, Ordering::Relaxed);
+        if !self.done {
+            // A full queue only delays this: the request's own deadline clears it.
+            let _ = self.inner.requests.try_send(Request::Forget { ticket: self.ticket });
+        }
+    }
+}
+
+impl Upstream {
+    /// Greets the full node of a session that we opened.
+    ///
+    /// # Errors
+    /// If the Statuses do not agree, or the session ends first.
+    pub async fn greet(
+        incoming: Incoming,
+        config: ClientConfig,
+        random: u64,
+        tasks: &TaskTracker,
+    ) -> Result<Self, GreetError> {
+        let Incoming { session, events } = incoming;
+        let version = Version::of(session.capability())
+            .ok_or_else(|| GreetError::NotLes(session.capability().to_string()))?;
+        let node = causeway_transports::node_key(&session.peer());
+        let client = Client::new(config, version, node, random, Instant::now());
+        let (requests, asked) = mpsc::channel(ASK_QUEUE);
+        let (greeted, greeting) = oneshot::channel();
+        let gone = CancellationToken::new();
+        let span = info_span!("upstream", peer = %session.peer(), transport = session.transport());
+        let task = Task {
+            client,
+            session: session.clone(),
+            node,
+            events,
+            asked,
+            greeted: Some(greeted),
+            tip: None,
+            waiting: BTreeMap::new(),
+            gone: gone.clone(),
+        };
+        tasks.spawn(task.run().instrument(span));
+        let guard = gone.clone().drop_guard();
+        let (status, tip) = greeting.await.unwrap_or(Err(GreetError::Closed(None)))?;
+        guard.disarm();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                session,
+                status,
+                tip,
+                requests,
+                pending: AtomicUsize::new(0),
+                latency: AtomicU64::new(0),
+                failures: AtomicU64::new(0),
+                tickets: AtomicU64::new(0),
+                gone,
+            }),
+        })
+    }
+
+    /// Asks; the answer is of the query's kind, but not verified.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn ask(&self, query: Query) -> Result<Answer, AskError> {
+        let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
+        let (reply, answer) = oneshot::channel();
+        self.inner.pending.fetch_add(1, Ordering::Relaxed);
+        let mut waiting = Waiting { inner: &self.inner, ticket, done: false };
+        let begun = Instant::now();
+        let request = Request::Ask { ticket, query, reply };
+        self.inner.requests.send(request).await.map_err(|_| AskError::Closed)?;
+        let outcome = answer.await.unwrap_or(Err(AskError::Closed));
+        waiting.done = true;
+        match &outcome {
+            Ok(_) => self.record_latency(begun.elapsed()),
+            Err(_) => self.record_failure(),
+        }
+        outcome
+    }
+
+    fn record_latency(&self, took: Duration) {
+        let sample = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let old = self.inner.latency.load(Ordering::Relaxed);
+        let new = if old == 0 { sample } else { old - old / 8 + sample / 8 };
+        self.inner.latency.store(new, Ordering::Relaxed);
+        self.inner.failures.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts a question that it left unanswered, or answered in part only.
+    pub fn record_failure(&self) {
+        self.inner.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Failures since its last good answer, questions under way, answer time in microseconds: less is better.
+    pub fn burden(&self) -> (u64, usize, u64) {
+        let failures = self.inner.failures.load(Ordering::Relaxed);
+        (failures, self.inner.pending.load(Ordering::Relaxed), self.inner.latency.load(Ordering::Relaxed))
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.inner.session.id()
+    }
+
+    /// The full node.
+    pub fn peer(&self) -> PeerId {
+        self.inner.session.peer()
+    }
+
+    /// What carries the session.
+    pub fn transport(&self) -> &'static str {
+        self.inner.session.transport()
+    }
+
+    /// How it calls itself.
+    pub fn client(&self) -> &str {
+        self.inner.session.client()
+    }
+
+    /// Its Status.
+    pub fn status(&self) -> &Status {
+        &self.inner.status
+    }
+
+    /// Where it stands, now and as it moves.
+    pub fn tip(&self) -> watch::Receiver<Tip> {
+        self.inner.tip.clone()
+    }
+
+    /// Whether the session is still there.
+    pub fn is_live(&self) -> bool {
+        !self.inner.gone.is_cancelled()
+    }
+
+    /// Waits for the session's end.
+    pub async fn closed(&self) {
+        self.inner.gone.cancelled().await;
+    }
+
+    /// Ends the session of a full node that lied.
+    pub(crate) fn expel(&self) {
+        self.inner.session.close(REASON_LIE);
+        self.inner.gone.cancel();
+    }
+
+    /// Ends the session because we stop.
+    pub fn leave(&self) {
+        self.inner.session.close(0x08);
+        self.inner.gone.cancel();
+    }
+}
+
+type Greeting = Result<(Status, watch::Receiver<Tip>), GreetError>;
+
+struct Task {
+    client: Client,
+    session: Session,
+    node: Option<NodeKey>,
+    events: mpsc::Receiver<SessionEvent>,
+    asked: mpsc::Receiver<Request>,
+    greeted: Option<oneshot::Sender<Greeting>>,
+    tip: Option<watch::Sender<Tip>>,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Result<Answer, AskError>>>,
+    gone: CancellationToken,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut end = None;
+        loop {
+            if !self.carry_out() {
+                break;
+            }
+            let due = self.client.poll_timeout();
+            tokio::select! {
+                biased;
+                () = self.gone.cancelled() => break,
+                event = self.events.recv() => match event {
+                    Some(SessionEvent::Message { code, payload, slot }) => {
+                        self.client.handle_message(code, &payload, Instant::now());
+                        drop(slot);
+                    }
+                    Some(SessionEvent::Closed(reason)) => { end = Some(reason); break }
+                    None => break,
+                },
+                () = until(due) => self.client.handle_timeout(Instant::now()),
+                request = self.asked.recv() => match request {
+                    Some(Request::Ask { ticket, query, reply }) => {
+                        self.waiting.insert(ticket, reply);
+                        self.client.ask(ticket, query, Instant::now());
+                    }
+                    Some(Request::Forget { ticket }) => {
+                        self.waiting.remove(&ticket);
+                        self.client.forget(ticket);
+                    }
+                    // Every handle is gone: nobody will ask again.
+                    None if self.greeted.is_none() => break,
+                    None => self.gone.cancelled().await,
+                },
+            }
+        }
+        debug!(reason = ?end, "full node gone");
+        self.client.handle_close();
+        self.carry_out();
+        self.session.close(0x08);
+        self.gone.cancel();
+        if let Some(greeted) = self.greeted.take() {
+            let _ = greeted.send(Err(GreetError::Closed(end)));
+        }
+    }
+
+    /// Carries out what the client decided; false if the session is to end.
+    fn carry_out(&mut self) -> bool {
+        while let Some(command) = self.client.poll_command() {
+            match command {
+                ClientCommand::Send { code, payload } => {
+                    if let Err(error) = self.session.try_send(code, payload) {
+                        debug!(%error, "full node not reached");
+                        return false;
+                    }
+                }
+                ClientCommand::Greeted(status) => self.greet(*status),
+                ClientCommand::Announced(announce) => {
+                    let Some(head) = announce.head else { continue };
+                    let origin = match (self.node, announce.signature) {
+                        (Some(node), Some(signature)) => Some(Origin { node, head, signature }),
+                        _ => None,
+                    };
+                    debug!(number = head.number, depth = announce.reorg_depth, "announced");
+                    if let Some(tip) = &self.tip {
+                        tip.send_replace(Tip { head, reorg_depth: announce.reorg_depth, origin });
+                    }
+                }
+                ClientCommand::Answered { ticket, outcome } => {
+                    if let Some(reply) = self.waiting.remove(&ticket) {
+                        let _ = reply.send(outcome);
+                    }
+                }
+                ClientCommand::Close(fault) => {
+                    warn!(%fault, "full node broke a rule");
+                    self.session.close(fault.reason());
+                    if let Some(greeted) = self.greeted.take() {
+                        let _ = greeted.send(Err(GreetError::Fault(fault)));
+                    }
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn greet(&mut self, status: Status) {
+        let (tip, seen) = watch::channel(Tip { head: status.head, reorg_depth: 0, origin: None });
+        self.tip = Some(tip);
+        if let Some(greeted) = self.greeted.take() {
+            let _ = greeted.send(Ok((status, seen)));
+        }
+    }
+}

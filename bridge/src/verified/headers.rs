@@ -1,0 +1,159 @@
+//! Headers: from the verified index, and from full nodes where only a hash is kept.
+
+use alloy_primitives::{B256, Bytes, keccak256};
+use causeway_verify::{HeaderChain, Lie};
+use causeway_wire::{Answer, HashOrNumber, Query, les::limit};
+
+use super::{Judged, Verified};
+use crate::{backend::BackendError, cache::Key};
+
+/// What the index says the answer must be, block by block.
+struct Plan {
+    blocks: Vec<Planned>,
+}
+
+struct Planned {
+    number: u64,
+    hash: B256,
+    rlp: Option<Bytes>,
+}
+
+impl Plan {
+    /// The blocks that a header query means, as far as the verified chain knows them.
+    fn new(chain: &HeaderChain, start: HashOrNumber, amount: u64, skip: u64, reverse: bool) -> Self {
+        let amount = amount.min(limit::HEADERS);
+        let (mut number, side) = match start {
+            HashOrNumber::Number(number) => (number, None),
+            HashOrNumber::Hash(hash) => match chain.number_of(&hash) {
+                None => return Self { blocks: Vec::new() },
+                Some(number) if chain.canonical(number).is_some_and(|(canonical, _)| canonical == hash) => (number, None),
+                Some(number) => (number, Some(hash)),
+            },
+        };
+        if let Some(hash) = side {
+            return Self::side(chain, hash, amount, skip, reverse);
+        }
+        let mut blocks = Vec::new();
+        while (blocks.len() as u64) < amount {
+            let Some((hash, _)) = chain.canonical(number) else { break };
+            blocks.push(Planned { number, hash, rlp: chain.by_hash(&hash).map(|known| known.rlp.clone()) });
+            let next = skip.checked_add(1).and_then(|step| {
+                if reverse { number.checked_sub(step) } else { number.checked_add(step) }
+            });
+            let Some(next) = next else { break };
+            number = next;
+        }
+        Self { blocks }
+    }
+
+    /// On a side branch only the way down is known: ascending follows the canonical chain only (les.md 2.1).
+    fn side(chain: &HeaderChain, start: B256, amount: u64, skip: u64, reverse: bool) -> Self {
+        let mut blocks = Vec::new();
+        let mut next = Some(start);
+        while let (Some(hash), true) = (next, (blocks.len() as u64) < amount) {
+            let Some(known) = chain.by_hash(&hash) else { break };
+            blocks.push(Planned { number: known.header.number, hash, rlp: Some(known.rlp.clone()) });
+            next = None;
+            if reverse {
+                let mut parent = known.header.parent_hash;
+                let mut left = skip;
+                while left > 0 {
+                    let Some(known) = chain.by_hash(&parent) else { break };
+                    parent = known.header.parent_hash;
+                    left -= 1;
+                }
+                next = (left == 0).then_some(parent);
+            }
+        }
+        Self { blocks }
+    }
+
+    fn whole(&self) -> Option<Vec<Bytes>> {
+        self.blocks.iter().map(|block| block.rlp.clone()).collect()
+    }
+}
+
+impl Verified {
+    pub(super) fn headers_now(&self, start: HashOrNumber, amount: u64, skip: u64, reverse: bool) -> Option<Answer> {
+        let mut plan = Plan::new(&self.follower.chain(), start, amount, skip, reverse);
+        self.fill(&mut plan);
+        plan.whole().map(Answer::Headers)
+    }
+
+    fn fill(&self, plan: &mut Plan) {
+        for block in plan.blocks.iter_mut().filter(|block| block.rlp.is_none()) {
+            block.rlp = self.cache.item(&Key::Header(block.hash));
+        }
+    }
+
+    pub(super) async fn headers(
+        &self,
+        start: HashOrNumber,
+        amount: u64,
+        skip: u64,
+        reverse: bool,
+    ) -> Result<Answer, BackendError> {
+        let mut plan = Plan::new(&self.follower.chain(), start, amount, skip, reverse);
+        self.fill(&mut plan);
+        if let Some(whole) = plan.whole() {
+            return Ok(Answer::Headers(whole));
+        }
+        let (Some(first), Some(highest)) =
+            (plan.blocks.first(), plan.blocks.iter().map(|block| block.number).max())
+        else {
+            return Ok(Answer::Headers(Vec::new()));
+        };
+        let query = Query::Headers {
+            start: HashOrNumber::Number(first.number),
+            amount: plan.blocks.len() as u64,
+            skip,
+            reverse,
+        };
+        let headers = self
+            .ask_around(&query, Some(highest), |answer| {
+                let Answer::Headers(headers) = answer else { return Err(Lie::WrongKind) };
+                if headers.len() > plan.blocks.len() {
+                    return Err(Lie::TooMany { asked: plan.blocks.len(), got: headers.len() });
+                }
+                for (header, block) in headers.iter().zip(&plan.blocks) {
+                    if keccak256(header) != block.hash {
+                        return Err(Lie::OtherHeader { number: block.number, expected: block.hash });
+                    }
+                }
+                Ok(match headers.len() {
+                    0 => Judged::Nothing,
+                    got if got < plan.blocks.len() => Judged::Partial(headers),
+                    _ => Judged::Whole(headers),
+                })
+            })
+            .await?;
+        for (header, block) in headers.iter().zip(&plan.blocks) {
+            self.cache.put_item(Key::Header(block.hash), header);
+        }
+        Ok(Answer::Headers(headers))
+    }
+
+    /// The header of a known block, whole.
+    pub(super) async fn header_of(&self, block: &B256) -> Result<std::sync::Arc<causeway_verify::Known>, BackendError> {
+        if let Some(known) = self.header_now(block) {
+            return Ok(known);
+        }
+        let number = self.follower.chain().number_of(block).ok_or(BackendError::UnknownBlock)?;
+        let Answer::Headers(headers) = self.headers(HashOrNumber::Number(number), 1, 0, false).await? else {
+            return Err(BackendError::NotServed);
+        };
+        let header = headers.first().ok_or(BackendError::NotServed)?;
+        self.follower.chain().recognise(header).map_err(|_| BackendError::UnknownBlock)
+    }
+
+    /// The header of a known block, if it is at hand.
+    pub(super) fn header_now(&self, block: &B256) -> Option<std::sync::Arc<causeway_verify::Known>> {
+        let chain = self.follower.chain();
+        if let Some(known) = chain.by_hash(block) {
+            return Some(std::sync::Arc::clone(known));
+        }
+        chain.number_of(block)?;
+        let rlp = self.cache.item(&Key::Header(*block))?;
+        chain.recognise(&rlp).ok()
+    }
+}

@@ -1,0 +1,272 @@
+//! The relay, built and alive: transports, full nodes, the verified chain, the service for light peers.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use alloy_primitives::B256;
+use anyhow::Context;
+use causeway_bridge::{Backend, Counts, Follower, FullNodes, Service, Verified, VerifiedConfig};
+use causeway_records::Enode;
+use causeway_transports::{Incoming, Transports, TransportsConfig};
+use causeway_translate::{AccountKeyForm, ChainIdentity, ClientConfig, ServerConfig};
+use causeway_verify::{ChainSpec, HeaderChain, Root};
+use causeway_wire::les::Version;
+use secp256k1::SecretKey;
+use serde_json::json;
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::{cli::ListenArgs, dialing, http};
+
+/// Recent headers kept whole; of older ones only hash and total difficulty.
+pub const KEEP_HEADERS: usize = 16_384;
+
+/// How long one full node may take for an answer.
+const UPSTREAM_PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long a light peer's question may take in all, waiting for a full node to come back included.
+const QUESTION_PATIENCE: Duration = Duration::from_secs(25);
+
+/// Questions that may wait for one full node's credit.
+const UPSTREAM_QUEUE: usize = 1024;
+
+/// How long connections may take to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Where each listener binds.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    addr: IpAddr,
+    devp2p: u16,
+    libp2p: u16,
+    ws: u16,
+    http: SocketAddr,
+}
+
+impl Ports {
+    /// From the flags; `default_addr` where `--addr` is not given.
+    pub fn new(args: &ListenArgs, default_addr: IpAddr) -> Self {
+        let port = |own: Option<u16>, default: u16| own.or(args.ports).unwrap_or(default);
+        Self {
+            addr: args.addr.unwrap_or(default_addr),
+            devp2p: port(args.port_devp2p, 30313),
+            libp2p: port(args.port_libp2p, 30314),
+            ws: port(args.port_ws, 30315),
+            http: SocketAddr::new(args.http_addr, port(args.port_http, 8688)),
+        }
+    }
+
+    /// Free ports on loopback.
+    pub fn loopback() -> Self {
+        let addr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self { addr, devp2p: 0, libp2p: 0, ws: 0, http: SocketAddr::new(addr, 0) }
+    }
+}
+
+/// What a relay is made from.
+#[derive(Debug)]
+pub struct RelayConfig {
+    /// The chain.
+    pub spec: Arc<ChainSpec>,
+    /// A trusted block to follow headers from; else genesis.
+    pub checkpoint: Option<(u64, B256)>,
+    /// The full nodes to ask.
+    pub full_nodes: Vec<Enode>,
+    /// The node key.
+    pub secret_key: SecretKey,
+    /// Where to listen.
+    pub ports: Ports,
+    /// Light peers served at once.
+    pub light_peers: usize,
+    /// Bytes of verified answers kept.
+    pub cache_bytes: u64,
+}
+
+/// A relay that is up.
+#[derive(Debug)]
+pub struct Relay {
+    transports: Transports,
+    http: SocketAddr,
+    record: String,
+    enode: String,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    state: Arc<http::State>,
+}
+
+/// How Causeway names itself: `causeway/v0.1.0/linux-x86_64/rust`.
+pub fn client_id() -> String {
+    format!("causeway/v{}/{}-{}/rust", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH)
+}
+
+/// The transports of a node with these ports.
+pub fn transports_config(secret_key: SecretKey, ports: Option<Ports>) -> TransportsConfig {
+    let at = |port: fn(&Ports) -> u16| ports.map(|ports| SocketAddr::new(ports.addr, port(&ports)));
+    let mut config = TransportsConfig::new(secret_key, client_id());
+    config.capabilities = Version::ALL.into_iter().map(Version::capability).collect();
+    config.devp2p = at(|ports| ports.devp2p);
+    config.libp2p_tcp = at(|ports| ports.libp2p);
+    config.libp2p_quic = at(|ports| ports.libp2p);
+    config.websocket = at(|ports| ports.ws);
+    config
+}
+
+/// Who we are talking about, at a head.
+pub fn chain_identity(spec: &ChainSpec, number: u64, timestamp: u64) -> ChainIdentity {
+    ChainIdentity {
+        network: spec.network,
+        genesis: spec.genesis_hash,
+        genesis_td: spec.genesis.difficulty,
+        forks: spec.fork_filter(number, timestamp),
+    }
+}
+
+/// How full nodes are greeted. Their forks are judged from the far end of our own schedule: whatever head we
+/// have, a full node ahead of us is welcome, one that left our schedule is not.
+pub fn client_config(spec: &ChainSpec, timestamp: u64) -> ClientConfig {
+    ClientConfig {
+        chain: chain_identity(spec, spec.genesis.number, timestamp),
+        signed: true,
+        origins: true,
+        patience: UPSTREAM_PATIENCE,
+        max_queue: UPSTREAM_QUEUE,
+        account_key: AccountKeyForm::Hash,
+    }
+}
+
+/// How light peers are served.
+pub fn server_config(spec: &ChainSpec, secret_key: SecretKey, max_sessions: usize) -> ServerConfig {
+    ServerConfig {
+        chain: chain_identity(spec, 0, spec.genesis.timestamp),
+        flow: ServerConfig::default_flow(),
+        max_sessions,
+        signing_key: secret_key,
+        patience: QUESTION_PATIENCE,
+    }
+}
+
+impl Relay {
+    /// Builds everything and starts it. Once this returns, all listeners are up.
+    ///
+    /// # Errors
+    /// If a listener cannot bind; the message names it.
+    pub async fn start(config: RelayConfig) -> anyhow::Result<Self> {
+        let RelayConfig { spec, checkpoint, full_nodes, secret_key, ports, light_peers, cache_bytes } = config;
+        let listener = TcpListener::bind(ports.http)
+            .await
+            .with_context(|| format!("binding status and health to {}; choose another with --port.http", ports.http))?;
+        let http = listener.local_addr()?;
+        let (transports, incoming) = Transports::start(transports_config(secret_key, Some(ports)))
+            .await
+            .context("binding the listeners; choose other ports with --port.devp2p, --port.libp2p, --port.ws")?;
+        let record = crate::record::build(&secret_key, &transports)?;
+        let enode = crate::record::enode(&transports);
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let nodes =
+            Arc::new(FullNodes::new(client_config(&spec, spec.genesis.timestamp), tasks.clone()));
+        let state = Arc::new(http::State::new(Arc::clone(&spec), Arc::clone(&nodes), transports.clone(), tasks.clone()));
+        tasks.spawn(http::serve(listener, Arc::clone(&state), stop.clone()));
+        let house = House { spec, nodes, transports: transports.clone(), state: Arc::clone(&state), stop: stop.clone(), tasks: tasks.clone() };
+        let serve = house.serve(checkpoint, full_nodes, secret_key, light_peers, cache_bytes, incoming);
+        tasks.spawn(serve.instrument(info_span!("relay")));
+        Ok(Self { transports, http, record, enode, stop, tasks, state })
+    }
+
+    /// The ready line (design section 4).
+    pub fn ready(&self) -> serde_json::Value {
+        json!({
+            "schema": 1,
+            "ready": true,
+            "peerId": self.transports.peer_id_text(),
+            "enode": self.enode,
+            "enr": self.record,
+            "multiaddrs": self.transports.multiaddrs(),
+            "http": format!("http://{}", self.http),
+        })
+    }
+
+    /// Where libp2p peers can dial it.
+    pub fn multiaddrs(&self) -> Vec<String> {
+        self.transports.multiaddrs()
+    }
+
+    /// Says goodbye to everybody and ends every task.
+    pub async fn shutdown(self) {
+        self.state.drain();
+        self.stop.cancel();
+        self.transports.shutdown(FAREWELL).await;
+        self.tasks.close();
+        if tokio::time::timeout(FAREWELL, self.tasks.wait()).await.is_err() {
+            warn!(tasks = self.tasks.len(), "tasks did not end in time");
+        }
+    }
+}
+
+/// The parts that the serving task holds.
+struct House {
+    spec: Arc<ChainSpec>,
+    nodes: Arc<FullNodes>,
+    transports: Transports,
+    state: Arc<http::State>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl House {
+    async fn serve(
+        self,
+        checkpoint: Option<(u64, B256)>,
+        full_nodes: Vec<Enode>,
+        secret_key: SecretKey,
+        light_peers: usize,
+        cache_bytes: u64,
+        incoming: mpsc::Receiver<Incoming>,
+    ) {
+        let root = match checkpoint {
+            None => Root::Genesis,
+            Some((number, hash)) => {
+                let fetch = dialing::fetch_root(&self.transports, &self.nodes, &full_nodes, number, hash);
+                tokio::select! {
+                    root = fetch => root,
+                    () = self.stop.cancelled() => return,
+                }
+            }
+        };
+        let chain = match HeaderChain::new(Arc::clone(&self.spec), root, KEEP_HEADERS) {
+            Ok(chain) => chain,
+            Err(error) => {
+                tracing::error!(%error, "the checkpoint cannot be used: not serving; start again with another");
+                return;
+            }
+        };
+        let follower = Arc::new(Follower::new(chain, Arc::clone(&self.nodes)));
+        let config = VerifiedConfig { cache_bytes, patience: QUESTION_PATIENCE, ..VerifiedConfig::default() };
+        let verified = Arc::new(Verified::new(Arc::clone(&follower), Arc::clone(&self.nodes), config));
+        let server = server_config(&self.spec, secret_key, light_peers);
+        let service = Service::new(Arc::clone(&verified), server, self.tasks.clone());
+        self.state.serving(Arc::clone(&follower), service.counts());
+        let dial = dialing::keep_connected(self.transports, full_nodes, Arc::clone(&self.nodes), follower, self.tasks.clone(), self.stop.clone());
+        self.tasks.spawn(dial);
+        info!(network = %self.spec.name, "serving light peers");
+        service.run(incoming, self.stop).await;
+    }
+}
+
+/// Serves a backend of our own (the embedded full node) to whoever connects.
+pub fn serve_backend<B: Backend>(
+    backend: Arc<B>,
+    config: ServerConfig,
+    incoming: mpsc::Receiver<Incoming>,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> Arc<Counts> {
+    let service = Service::new(backend, config, tasks.clone());
+    let counts = service.counts();
+    tasks.spawn(service.run(incoming, stop).instrument(info_span!("full_node")));
+    counts
+}

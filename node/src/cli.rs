@@ -1,0 +1,264 @@
+//! The command line (design section 4): names that scripts rely on.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A relay between Ethereum full nodes and light peers.
+///
+/// Full nodes speak devp2p, light peers libp2p; Causeway speaks both, checks every answer and hands on the proof.
+#[derive(Debug, Parser)]
+#[command(name = "causeway", version, about, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How much is logged to stderr: 0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 everything.
+    #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=5), env = "CAUSEWAY_LOG__VERBOSITY")]
+    pub verbosity: u8,
+    /// How log lines look.
+    #[arg(long = "log.format", global = true, value_enum, default_value_t = LogFormat::Text, env = "CAUSEWAY_LOG__FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The relay: serves light peers from full nodes.
+    Run(RunArgs),
+    /// A whole house to look at: an embedded full node with a live chain, a relay before it, and a light
+    /// peer that reads through the relay over QUIC and over WebSocket.
+    Dev(DevArgs),
+    /// A verifying light peer: reads through a relay (multiaddr) or a full node (enode).
+    Light(LightArgs),
+    /// Asks a running relay on this machine whether it is well: exit code 0 if so, else 1.
+    Health(HealthArgs),
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, Args)]
+pub struct ListenArgs {
+    /// Address that every listener binds.
+    #[arg(long, value_name = "IP", env = "CAUSEWAY_ADDR")]
+    pub addr: Option<IpAddr>,
+    /// Sets every port; only 0 (a free port for each) makes sense.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=0))]
+    pub ports: Option<u16>,
+    /// Port of devp2p (TCP); 30313 unless said otherwise.
+    #[arg(long = "port.devp2p", value_name = "N", env = "CAUSEWAY_PORT__DEVP2P")]
+    pub port_devp2p: Option<u16>,
+    /// Port of libp2p (QUIC on UDP, TCP); 30314 unless said otherwise.
+    #[arg(long = "port.libp2p", value_name = "N", env = "CAUSEWAY_PORT__LIBP2P")]
+    pub port_libp2p: Option<u16>,
+    /// Port of WebSocket (TCP); 30315 unless said otherwise.
+    #[arg(long = "port.ws", value_name = "N", env = "CAUSEWAY_PORT__WS")]
+    pub port_ws: Option<u16>,
+    /// Port of status and health, always on 127.0.0.1 unless --http.addr says otherwise; 8688.
+    #[arg(long = "port.http", value_name = "N", env = "CAUSEWAY_PORT__HTTP")]
+    pub port_http: Option<u16>,
+    /// Address of status and health.
+    #[arg(long = "http.addr", value_name = "IP", default_value = "127.0.0.1", env = "CAUSEWAY_HTTP__ADDR")]
+    pub http_addr: IpAddr,
+    /// Do not look for peers; use only those named here.
+    #[arg(long)]
+    pub no_discovery: bool,
+    /// File with the node key, 64 hex characters as geth writes it; made if it is not there.
+    #[arg(long, value_name = "FILE", env = "CAUSEWAY_NODEKEY")]
+    pub nodekey: Option<PathBuf>,
+}
+
+/// Which chain.
+#[derive(Clone, Debug, Args)]
+pub struct NetworkArgs {
+    /// mainnet, sepolia, classic, mordor, or the path of a geth genesis.json.
+    #[arg(long, visible_alias = "chain", value_name = "NAME|FILE", default_value = "mainnet", env = "CAUSEWAY_NETWORK")]
+    pub network: String,
+    /// Network id, where it is not the chain id.
+    #[arg(long, value_name = "ID")]
+    pub networkid: Option<u64>,
+    /// A block that you trust, from which headers are followed instead of from genesis.
+    #[arg(long, value_name = "NUMBER:HASH", value_parser = checkpoint, env = "CAUSEWAY_CHECKPOINT")]
+    pub checkpoint: Option<(u64, B256)>,
+}
+
+/// `causeway run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The chain.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Full nodes to ask, as enode URLs; repeat the flag or separate with commas.
+    #[arg(long = "full-node", value_name = "ENODE", value_delimiter = ',', env = "CAUSEWAY_FULL_NODE")]
+    pub full_nodes: Vec<String>,
+    /// Where state is kept.
+    #[arg(long, value_name = "DIR", env = "CAUSEWAY_DATADIR")]
+    pub datadir: Option<PathBuf>,
+    /// Where to listen.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// Light peers served at once.
+    #[arg(long, value_name = "N", default_value_t = 2000, env = "CAUSEWAY_LIMITS__LIGHT_PEERS")]
+    pub light_peers: usize,
+    /// Memory for verified answers, MiB.
+    #[arg(long = "cache", value_name = "MIB", default_value_t = 64, env = "CAUSEWAY_CACHE_MIB")]
+    pub cache_mib: u64,
+}
+
+/// `causeway dev`
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Where the relay listens.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// End after the light peer has read; exit code 0 only if every answer verified.
+    #[arg(long)]
+    pub exit_after_check: bool,
+    /// Seconds between blocks of the embedded chain.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub period: u64,
+}
+
+/// `causeway health`
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// Ask whether it can serve, not only whether it lives.
+    #[arg(long)]
+    pub ready: bool,
+    /// Where status and health listen.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8688", env = "CAUSEWAY_PROBE__ADDR")]
+    pub probe: String,
+}
+
+/// `causeway light`
+#[derive(Debug, Args)]
+pub struct LightArgs {
+    /// A multiaddr (/ip4/…/p2p/…) or an enode (enode://…).
+    pub address: String,
+    /// What to read.
+    #[command(subcommand)]
+    pub command: LightCommand,
+    /// The chain.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// The block at which state is read: a number, a hash, or `head`.
+    #[arg(long, global = true, value_name = "BLOCK", default_value = "head")]
+    pub at: BlockArg,
+    /// Full nodes whose signed announcements you trust (node keys or enodes); the head is then the one that
+    /// enough of them signed.
+    #[arg(long, global = true, value_name = "KEY", value_delimiter = ',')]
+    pub trusted: Vec<String>,
+    /// Percent of the trusted full nodes that must agree.
+    #[arg(long, global = true, value_name = "PERCENT", default_value_t = 75, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub fraction: u8,
+    /// Print one JSON object.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Give up after so many seconds.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60)]
+    pub timeout: u64,
+}
+
+/// What a light peer reads.
+#[derive(Debug, Subcommand)]
+pub enum LightCommand {
+    /// The head.
+    Head,
+    /// A header.
+    Header {
+        /// Number or hash.
+        block: BlockArg,
+    },
+    /// A block's transactions, uncles and withdrawals.
+    Body {
+        /// Number or hash; --at unless given.
+        block: Option<BlockArg>,
+    },
+    /// A block's receipts.
+    Receipts {
+        /// Number or hash; --at unless given.
+        block: Option<BlockArg>,
+    },
+    /// An account with its proof, and slots of its storage.
+    Account {
+        /// The account.
+        address: Address,
+        /// Slots to prove; repeat the flag or separate with commas.
+        #[arg(long = "slot", value_name = "SLOT", value_delimiter = ',', value_parser = slot)]
+        slots: Vec<U256>,
+    },
+    /// An account's code.
+    Code {
+        /// The account.
+        address: Address,
+    },
+    /// What became of a transaction.
+    Tx {
+        /// Its hash.
+        hash: B256,
+    },
+    /// Sends a signed transaction.
+    Send {
+        /// Its bytes, hex.
+        raw: Bytes,
+    },
+    /// Prints each new head until Ctrl-C.
+    Watch,
+    /// A header by number with a proof from the canonical hash trie.
+    Cht {
+        /// The block's number.
+        number: u64,
+    },
+}
+
+/// A block as a user names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockArg {
+    /// The head.
+    Head,
+    /// By number.
+    Number(u64),
+    /// By hash.
+    Hash(B256),
+}
+
+impl std::str::FromStr for BlockArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if matches!(text, "head" | "latest") {
+            return Ok(Self::Head);
+        }
+        if text.len() == 66 || (text.len() == 64 && !text.starts_with("0x")) {
+            return text.parse().map(Self::Hash).map_err(|error| format!("not a block hash: {error}"));
+        }
+        parse_number(text).map(Self::Number)
+    }
+}
+
+fn parse_number(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("`{text}` is neither `head`, a block number, nor a hash of 64 hex characters"))
+}
+
+fn slot(text: &str) -> Result<U256, String> {
+    text.parse().map_err(|error| format!("`{text}` is not a slot (a number or 0x and hex): {error}"))
+}
+
+fn checkpoint(text: &str) -> Result<(u64, B256), String> {
+    let (number, hash) = text.split_once(':').ok_or("a checkpoint is NUMBER:HASH")?;
+    let hash = hash.parse().map_err(|error| format!("`{hash}` is not a block hash: {error}"))?;
+    Ok((parse_number(number)?, hash))
+}

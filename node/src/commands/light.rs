@@ -1,0 +1,126 @@
+//! `causeway light`: a verifying light peer. Exit code 0: verified; 1: not verified or not served.
+
+use std::{process::ExitCode, str::FromStr, sync::Arc, time::Duration};
+
+use alloy_primitives::B512;
+use anyhow::{Context, bail};
+use causeway_records::Enode;
+use causeway_verify::Quorum;
+use causeway_wire::NodeKey;
+use serde_json::{Value, json};
+
+use super::{print_line, stop_signal};
+use crate::{
+    cli::{BlockArg, LightArgs, LightCommand},
+    light::{LightPeer, parse_address},
+    network,
+};
+
+/// Reads what was asked for and prints it.
+///
+/// # Errors
+/// If an argument cannot be used. A server that does not answer, or not truly, is told as `verified: false`.
+pub async fn run(args: LightArgs) -> anyhow::Result<ExitCode> {
+    let spec = Arc::new(network::chain_spec(&args.network)?);
+    let address = parse_address(&args.address)?;
+    let quorum = quorum(&args.trusted, args.fraction)?;
+    let patience = Duration::from_secs(args.timeout.max(1));
+    let outcome = async {
+        let connect = LightPeer::connect(&address, spec, args.network.checkpoint, quorum);
+        let peer = tokio::time::timeout(patience, connect).await.context("the server took too long")??;
+        let outcome = match &args.command {
+            LightCommand::Watch => watch(&peer, args.json).await,
+            command => {
+                let read = read(&peer, command, args.at);
+                tokio::time::timeout(patience, read).await.unwrap_or_else(|_| bail!("the server took too long"))
+            }
+        };
+        peer.leave().await;
+        outcome
+    };
+    let outcome = outcome.await;
+    let (good, object) = match outcome {
+        Ok((good, object)) => (good, object),
+        Err(error) => {
+            let text = format!("{error:#}");
+            if !args.json {
+                eprintln!("causeway: not verified: {text}");
+                return Ok(ExitCode::FAILURE);
+            }
+            (false, json!({ "schema": 1, "verified": false, "by": Value::Null, "error": text }))
+        }
+    };
+    if !object.is_null() {
+        print_object(&object, args.json);
+    }
+    Ok(ExitCode::from(u8::from(!good)))
+}
+
+async fn read(peer: &LightPeer, command: &LightCommand, at: BlockArg) -> anyhow::Result<(bool, Value)> {
+    let object = match command {
+        LightCommand::Head => peer.head_object().await?,
+        LightCommand::Header { block } => peer.header(*block).await?,
+        LightCommand::Body { block } => peer.body(block.unwrap_or(at)).await?,
+        LightCommand::Receipts { block } => peer.receipts(block.unwrap_or(at)).await?,
+        LightCommand::Account { address, slots } => peer.account(*address, slots, at).await?,
+        LightCommand::Code { address } => peer.code(*address, at).await?,
+        LightCommand::Tx { hash } => {
+            // Only an inclusion can be proven; any other status is the server's honest word and no failure.
+            let object = peer.transaction(*hash).await?;
+            let known = object["status"] != "unknown";
+            return Ok((known, object));
+        }
+        LightCommand::Send { raw } => return peer.send(raw.clone()).await,
+        LightCommand::Cht { number } => peer.cht(*number).await?,
+        LightCommand::Watch => unreachable!("watched, not read"),
+    };
+    Ok((true, object))
+}
+
+/// Prints each new head until Ctrl-C or until the server leaves.
+async fn watch(peer: &LightPeer, as_json: bool) -> anyhow::Result<(bool, Value)> {
+    let mut heads = peer.verified().follower().heads();
+    loop {
+        let head = heads.borrow_and_update().clone();
+        if head.is_some_and(|head| peer.has_quorum(&head)) {
+            print_object(&peer.head_object().await?, as_json);
+        }
+        tokio::select! {
+            changed = heads.changed() => changed.context("following the chain")?,
+            () = peer.upstream().closed() => bail!("the server left"),
+            () = stop_signal() => return Ok((true, Value::Null)),
+        }
+    }
+}
+
+fn quorum(trusted: &[String], fraction: u8) -> anyhow::Result<Option<Quorum>> {
+    if trusted.is_empty() {
+        return Ok(None);
+    }
+    let keys = trusted.iter().map(|text| node_key(text)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(Quorum::new(keys, fraction)))
+}
+
+fn node_key(text: &str) -> anyhow::Result<NodeKey> {
+    if text.starts_with("enode://") {
+        return Ok(Enode::from_str(text).with_context(|| format!("--trusted {text}"))?.key);
+    }
+    let key = B512::from_str(text)
+        .with_context(|| format!("--trusted {text}: a node key is 128 hex characters, as in an enode URL"))?;
+    Ok(NodeKey(key))
+}
+
+fn print_object(object: &Value, as_json: bool) {
+    if as_json {
+        print_line(&object.to_string());
+        return;
+    }
+    let Value::Object(fields) = object else { return };
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "schema" && *name != "raw" && *name != "logsBloom") {
+        match value {
+            Value::Null => {}
+            Value::String(text) => print_line(&format!("{name:>18}  {text}")),
+            other => print_line(&format!("{name:>18}  {other}")),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The commands, one a file.
+
+pub mod dev;
+pub mod health;
+pub mod light;
+pub mod run;
+
+use std::io::Write;
+
+/// Prints one line to stdout at once. A closed stdout is not our failure.
+pub fn print_line(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// Waits for Ctrl-C or a service manager's stop signal.
+pub async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,125 @@
+//! Status and health over HTTP, on loopback unless the user says otherwise. Read-only.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{Json, Router, extract::State as Extract, http::StatusCode, response::IntoResponse, routing::get};
+use causeway_bridge::{Counts, Follower, FullNodes};
+use causeway_transports::Transports;
+use causeway_verify::ChainSpec;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+/// What status and health are told from.
+#[derive(Debug)]
+pub struct State {
+    spec: Arc<ChainSpec>,
+    nodes: Arc<FullNodes>,
+    transports: Transports,
+    tasks: TaskTracker,
+    serving: OnceLock<(Arc<Follower>, Arc<Counts>)>,
+    draining: AtomicBool,
+}
+
+impl State {
+    /// Before anything is served.
+    pub fn new(spec: Arc<ChainSpec>, nodes: Arc<FullNodes>, transports: Transports, tasks: TaskTracker) -> Self {
+        Self { spec, nodes, transports, tasks, serving: OnceLock::new(), draining: AtomicBool::new(false) }
+    }
+
+    /// The chain is there and light peers are served from now on.
+    pub fn serving(&self, follower: Arc<Follower>, counts: Arc<Counts>) {
+        let _ = self.serving.set((follower, counts));
+    }
+
+    /// The end has begun: not ready any more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn status(&self) -> Value {
+        let upstreams: Vec<_> = self
+            .nodes
+            .all()
+            .iter()
+            .map(|upstream| {
+                let tip = upstream.tip().borrow().head;
+                let (failures, pending, latency) = upstream.burden();
+                json!({
+                    "peer": upstream.peer().to_string(),
+                    "client": upstream.client(),
+                    "head": tip.number,
+                    "failures": failures,
+                    "pending": pending,
+                    "latencyMicros": latency,
+                })
+            })
+            .collect();
+        let (head, seal, counts) = match self.serving.get() {
+            None => (Value::Null, "", None),
+            Some((follower, counts)) => {
+                let seal = follower.chain().seal_rule();
+                let head = follower.heads().borrow().as_ref().map_or(Value::Null, |update| {
+                    json!({ "number": update.head.number, "hash": update.head.hash, "totalDifficulty": update.head.td })
+                });
+                (head, seal, Some(counts))
+            }
+        };
+        let count = |of: fn(&Counts) -> u64| counts.map_or(0, |counts| of(counts));
+        json!({
+            "schema": 1,
+            "client": crate::app::client_id(),
+            "network": self.spec.name,
+            "genesis": self.spec.genesis_hash,
+            "head": head,
+            "checkedBy": seal,
+            "upstreams": upstreams,
+            "sessions": count(Counts::sessions),
+            "tickets": count(Counts::tickets),
+            "messages": count(Counts::messages),
+            "served": count(Counts::served),
+            "refused": count(Counts::refused),
+            "tasks": self.tasks.len(),
+            "connections": self.transports.counts().sessions,
+        })
+    }
+
+    fn is_ready(&self) -> Result<(), &'static str> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("going down");
+        }
+        let Some((follower, _)) = self.serving.get() else { return Err("the chain's root is not there yet") };
+        if self.nodes.count() == 0 {
+            return Err("no full node is connected");
+        }
+        if follower.heads().borrow().is_none() {
+            return Err("the chain has not been followed to its head yet");
+        }
+        Ok(())
+    }
+}
+
+/// Serves until `stop`.
+pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+    let router = Router::new()
+        .route("/status", get(|Extract(state): Extract<Arc<State>>| async move { Json(state.status()) }))
+        .route("/livez", get(|| async { Json(json!({ "ok": true })) }))
+        .route("/startupz", get(|| async { Json(json!({ "ok": true })) }))
+        .route("/readyz", get(ready))
+        .with_state(state);
+    let serve = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = serve.await {
+        warn!(%error, "status and health ended");
+    }
+}
+
+async fn ready(Extract(state): Extract<Arc<State>>) -> impl IntoResponse {
+    match state.is_ready() {
+        Ok(()) => (StatusCode::OK, Json(json!({ "ok": true }))),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ok": false, "reason": reason }))),
+    }
+}

@@ -1,0 +1,153 @@
+//! A verifying light peer: one session, its own header chain, every answer checked here.
+
+pub mod json;
+pub mod read;
+
+use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
+
+use alloy_primitives::B256;
+use anyhow::{Context, bail};
+use causeway_bridge::{Follower, FullNodes, Upstream, Verified, VerifiedConfig};
+use causeway_records::{Enode, Record};
+use causeway_transports::{Address, Transports};
+use causeway_verify::{ChainSpec, HeaderChain, Quorum, Root};
+use causeway_wire::HeadUpdate;
+use tokio_util::task::TaskTracker;
+
+use crate::{app, dialing, identity};
+
+/// How long the goodbye may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Bytes of verified answers that a light peer keeps.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A connected light peer whose chain stands at its server's head.
+#[derive(Debug)]
+pub struct LightPeer {
+    transports: Transports,
+    verified: Verified,
+    upstream: Upstream,
+    tasks: TaskTracker,
+    quorum: Option<Quorum>,
+    root: String,
+}
+
+/// The address that a user gave: a multiaddr, an enode URL, or a node record.
+///
+/// # Errors
+/// If it is none of these.
+pub fn parse_address(text: &str) -> anyhow::Result<Address> {
+    if text.starts_with('/') {
+        return Ok(Address::Libp2p(text.to_owned()));
+    }
+    let enode = if text.starts_with("enr:") {
+        let record = Record::from_str(text).context("the node record cannot be used")?;
+        record.enode().context("the node record has no IP address and TCP port to dial")?
+    } else if text.starts_with("enode://") {
+        Enode::from_str(text).context("the enode URL cannot be used")?
+    } else {
+        bail!("`{text}` is no address: give a multiaddr (/ip4/…/p2p/…), an enode URL (enode://…) or a node record (enr:…)");
+    };
+    let addr: SocketAddr = enode.tcp_addr().context("the enode URL has no IP address and TCP port to dial")?;
+    Ok(Address::Devp2p { key: enode.key, addr })
+}
+
+impl LightPeer {
+    /// Connects and follows the chain to the server's head.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, is on another chain, or shows a chain that does not verify.
+    pub async fn connect(
+        address: &Address,
+        spec: Arc<ChainSpec>,
+        checkpoint: Option<(u64, B256)>,
+        quorum: Option<Quorum>,
+    ) -> anyhow::Result<Self> {
+        let (transports, _) = Transports::start(app::transports_config(identity::generate(), None))
+            .await
+            .context("starting the network stacks")?;
+        let tasks = TaskTracker::new();
+        let nodes =
+            Arc::new(FullNodes::new(app::client_config(&spec, spec.genesis.timestamp), tasks.clone()));
+        let incoming = transports.dial(address).await.context("dialing the server")?;
+        let upstream = nodes.admit(incoming).await.context("greeting the server")?;
+        let (root, root_text) = match checkpoint {
+            None => (Root::Genesis, format!("genesis {}", spec.genesis_hash)),
+            Some((number, hash)) => {
+                let root = dialing::root_from(&upstream, number, hash)
+                    .await
+                    .context("the server does not show the checkpoint's header")?;
+                (root, format!("checkpoint {number}:{hash}"))
+            }
+        };
+        let chain = HeaderChain::new(spec, root, app::KEEP_HEADERS).context("the checkpoint cannot be used")?;
+        let follower = Arc::new(Follower::new(chain, Arc::clone(&nodes)));
+        let config = VerifiedConfig { cache_bytes: CACHE_BYTES, spread: 1, ..VerifiedConfig::default() };
+        let verified = Verified::new(Arc::clone(&follower), nodes, config);
+        let mut heads = follower.heads();
+        let following = Arc::clone(&follower);
+        let followed = upstream.clone();
+        tasks.spawn(async move { following.follow(followed).await });
+        let peer = Self { transports, verified, upstream, tasks, quorum, root: root_text };
+        tokio::select! {
+            known = heads.wait_for(Option::is_some) => { known.context("following the chain")?; }
+            () = peer.upstream.closed() => bail!("the server's chain did not verify, or it left (see the log)"),
+        }
+        if peer.quorum.is_some() {
+            peer.await_quorum().await?;
+        }
+        Ok(peer)
+    }
+
+    /// Waits until enough trusted full nodes signed a head that the server announced.
+    async fn await_quorum(&self) -> anyhow::Result<()> {
+        let mut heads = self.verified.follower().heads();
+        loop {
+            let head = heads.borrow_and_update().clone();
+            if head.is_some_and(|head| self.has_quorum(&head)) {
+                return Ok(());
+            }
+            tokio::select! {
+                changed = heads.changed() => changed.context("following the chain")?,
+                () = self.upstream.closed() => bail!("the server left before enough trusted full nodes had signed a head"),
+            }
+        }
+    }
+
+    /// Whether enough trusted full nodes signed this head; true where none are configured.
+    pub fn has_quorum(&self, head: &HeadUpdate) -> bool {
+        let Some(quorum) = &self.quorum else { return true };
+        quorum.agrees(&head.head, &self.verified.follower().origins_of(&head.head.hash))
+    }
+
+    /// The head.
+    pub fn head(&self) -> anyhow::Result<Arc<HeadUpdate>> {
+        self.verified.follower().heads().borrow().clone().context("no head is known")
+    }
+
+    /// The checked answers.
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// The server.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// What headers were checked against.
+    pub fn header_rule(&self) -> String {
+        let rule = self.verified.follower().chain().seal_rule();
+        let quorum = self.quorum.as_ref().map(|quorum| format!(", head signed by {quorum}"));
+        format!("headers from {} by {rule}{}", self.root, quorum.unwrap_or_default())
+    }
+
+    /// Says goodbye.
+    pub async fn leave(self) {
+        self.upstream.leave();
+        self.transports.shutdown(FAREWELL).await;
+        self.tasks.close();
+        let _ = tokio::time::timeout(FAREWELL, self.tasks.wait()).await;
+    }
+}
