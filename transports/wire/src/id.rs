@@ -133,3 +133,69 @@ pub struct RequestId(pub u64);
 /// The network id of the Status messages (not always the chain id).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetworkId(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::b256;
+
+    use super::*;
+
+    const KEY: NodeKey = NodeKey(B512::new([0xa4; 64]));
+
+    #[test]
+    fn node_id_is_the_hash_of_the_key() {
+        let zeroes = NodeKey(B512::ZERO);
+
+        assert_eq!(
+            zeroes.node_id(),
+            b256!("ad3228b676f7d3cd4284a5443f17f1962b36e491b30a40b2405849e597ba5fb5")
+        );
+    }
+
+    #[test]
+    fn devp2p_peer_gives_back_its_key() {
+        let peer = PeerId::devp2p(KEY);
+
+        assert_eq!(peer.stack(), Stack::Devp2p);
+        assert_eq!(peer.as_bytes(), KEY.0.as_slice());
+        assert_eq!(peer.node_key(), Some(KEY));
+        assert_eq!(peer.to_string(), "devp2p:a4a4a4a4");
+    }
+
+    #[test]
+    fn libp2p_peer_has_its_multihash_and_no_key() {
+        let multihash = [&[0x12, 0x20][..], &[7; 32]].concat();
+
+        let peer = PeerId::libp2p(&multihash).expect("short enough");
+
+        assert_eq!(peer.stack(), Stack::Libp2p);
+        assert_eq!(peer.as_bytes(), multihash);
+        assert_eq!(peer.node_key(), None);
+        assert_eq!(peer.to_string(), "libp2p:07070707");
+    }
+
+    #[test]
+    fn libp2p_peer_id_is_bounded() {
+        assert!(PeerId::libp2p(&[1; MAX_PEER_ID]).is_ok());
+        assert_eq!(PeerId::libp2p(&[1; 65]), Err(PeerIdTooLong { length: 65 }));
+        assert_eq!(PeerId::libp2p(&[]).map(|peer| peer.to_string()), Ok("libp2p:".to_owned()));
+    }
+
+    #[test]
+    fn same_bytes_on_two_stacks_are_two_peers() {
+        let other = PeerId::libp2p(KEY.0.as_slice()).expect("short enough");
+
+        assert_ne!(PeerId::devp2p(KEY), other);
+    }
+
+    #[test]
+    fn ids_that_end_in_zeroes_differ_from_shorter_ones() {
+        assert_ne!(PeerId::libp2p(&[1, 0]), PeerId::libp2p(&[1]));
+    }
+
+    #[test]
+    fn key_is_shown_whole_and_debugged_short() {
+        assert_eq!(KEY.to_string().len(), 128);
+        assert_eq!(format!("{KEY:?}"), "NodeKey(a4a4a4a4a4a4a4a4)");
+    }
+}

@@ -1,11 +1,13 @@
 //! The Light Ethereum Subprotocol, versions 2 to 4: message codes, limits, and the messages.
 
 mod announce;
+pub mod code;
 mod hashes;
 mod headers;
 mod helper_tries;
 mod items;
 mod key_values;
+pub mod limit;
 mod proofs;
 mod status;
 mod transactions;
@@ -65,64 +67,6 @@ impl Version {
         }
         Self::ALL.into_iter().find(|version| version.number() == capability.version)
     }
-}
-
-/// Most items a server answers in one request (les.md section 2).
-pub mod limit {
-    /// Headers.
-    pub const HEADERS: u64 = 192;
-    /// Block bodies.
-    pub const BODIES: u64 = 32;
-    /// Blocks' receipts.
-    pub const RECEIPTS: u64 = 128;
-    /// Contract codes.
-    pub const CODES: u64 = 64;
-    /// State and storage proofs.
-    pub const PROOFS: u64 = 64;
-    /// Helper trie proofs.
-    pub const HELPER_TRIES: u64 = 64;
-    /// Transactions sent.
-    pub const SEND_TRANSACTIONS: u64 = 64;
-    /// Transaction statuses.
-    pub const TRANSACTION_STATUS: u64 = 256;
-    /// Trie nodes of one answer: [`PROOFS`] paths of 64 nibbles and a leaf, nothing shared.
-    pub const NODES: u64 = PROOFS * 65;
-    /// Largest request on any stack but SendTxV2, bytes of payload (design section 2).
-    pub const REQUEST_BYTES: usize = 128 * 1024;
-    /// Largest SendTxV2, bytes of payload.
-    pub const SEND_BYTES: usize = 1024 * 1024;
-    /// Largest message of a server, bytes of payload.
-    pub const ANSWER_BYTES: usize = 10 * 1024 * 1024;
-    /// A server stops adding items to an answer here (geth's `softResponseLimit`).
-    pub const SOFT_ANSWER_BYTES: usize = 2 * 1024 * 1024;
-    /// Most bytes of keys and values in one key/value list of Status or Announce (geth).
-    pub const STATUS_BYTES: usize = 100_000;
-    /// Longest bit length of a total difficulty.
-    pub const TD_BITS: usize = 100;
-}
-
-/// Message codes, local to the capability.
-pub mod code {
-    #![allow(missing_docs)]
-    pub const STATUS: u64 = 0x00;
-    pub const ANNOUNCE: u64 = 0x01;
-    pub const GET_BLOCK_HEADERS: u64 = 0x02;
-    pub const BLOCK_HEADERS: u64 = 0x03;
-    pub const GET_BLOCK_BODIES: u64 = 0x04;
-    pub const BLOCK_BODIES: u64 = 0x05;
-    pub const GET_RECEIPTS: u64 = 0x06;
-    pub const RECEIPTS: u64 = 0x07;
-    pub const GET_CONTRACT_CODES: u64 = 0x0a;
-    pub const CONTRACT_CODES: u64 = 0x0b;
-    pub const GET_PROOFS_V2: u64 = 0x0f;
-    pub const PROOFS_V2: u64 = 0x10;
-    pub const GET_HELPER_TRIE_PROOFS: u64 = 0x11;
-    pub const HELPER_TRIE_PROOFS: u64 = 0x12;
-    pub const SEND_TX_V2: u64 = 0x13;
-    pub const GET_TX_STATUS: u64 = 0x14;
-    pub const TX_STATUS: u64 = 0x15;
-    pub const STOP: u64 = 0x16;
-    pub const RESUME: u64 = 0x17;
 }
 
 /// A LES message of version 2, 3 or 4.

@@ -2,7 +2,7 @@
 //!
 //! Owns: every byte layout that both stacks share, and its limits.
 //! Must not know: connections, time, who asked, who answered.
-//! Start at: [`les::Message`] and [`Query`].  Told by: the vectors at the end of each file.
+//! Start at: [`les::Message`] and [`Query`].  Told by: `tests/les`, and the end of each file.
 
 mod capability;
 mod head;

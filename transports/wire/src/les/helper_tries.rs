@@ -49,7 +49,7 @@ fn key(payload: &Bytes, key: &[u8]) -> Result<Bytes, Error> {
     if key.len() > MAX_KEY {
         return Err(Error::Length);
     }
-    Ok(payload.slice_ref(key).into())
+    Ok(payload.slice_ref(key))
 }
 
 pub(super) fn put_queries(out: &mut Vec<u8>, requests: &[HelperTrieRequest]) {

@@ -31,7 +31,7 @@ impl Bound {
             if !item.is_list {
                 return Err(Error::Kind.into());
             }
-            lists.push(payload.slice_ref(item.raw).into());
+            lists.push(payload.slice_ref(item.raw));
         }
         Ok(lists)
     }
@@ -41,7 +41,7 @@ impl Bound {
         let mut strings = Vec::new();
         while !items.is_empty() {
             self.admit(strings.len())?;
-            strings.push(payload.slice_ref(items.string()?).into());
+            strings.push(payload.slice_ref(items.string()?));
         }
         Ok(strings)
     }

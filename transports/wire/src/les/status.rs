@@ -10,7 +10,7 @@ use alloy_primitives::B256;
 use alloy_rlp::Encodable;
 
 use super::{
-    DecodeFlaw, Version,
+    BUFFER_LIMIT, COSTS, DecodeFlaw, ORIGINS, RECHARGE, Version,
     key_values::{KeyValues, put_costs_entry, put_empty_entry, put_entry, put_uint_entry},
 };
 use crate::{
@@ -37,7 +37,6 @@ mod key {
     pub(super) const CHECKPOINT: &str = "checkpoint/value";
     pub(super) const CHECKPOINT_HEIGHT: &str = "checkpoint/registerHeight";
 }
-use super::{BUFFER_LIMIT, COSTS, ORIGINS, RECHARGE};
 
 /// Which announcements a client wants (`announceType`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,13 +113,13 @@ pub struct Status {
     pub head: Head,
     /// `genesisHash`
     pub genesis: B256,
-    /// `forkID`, required in les/4.
+    /// `forkID`, required in les/4; in older versions not written, and read if it is there (EthereumJS).
     pub fork_id: Option<ForkId>,
     /// `announceType` of a client.
     pub announce: Option<AnnounceKind>,
     /// What a server serves.
     pub serving: Serving,
-    /// `recentTxLookup` of a les/4 server: 0 all, 1 none, N the last N-1 blocks.
+    /// `recentTxLookup` of a les/4 server: 0 all, 1 none, N the last N-1 blocks; older versions as `forkID`.
     pub recent_tx_lookup: Option<u64>,
     /// A server's flow control: present if `flowControl/MRR` is (which marks a server).
     pub flow_control: Option<FlowControl>,

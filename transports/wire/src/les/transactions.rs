@@ -1,8 +1,8 @@
 //! Transactions: sent (code 13), and their status (answer 15).
 //!
 //! ```text
-//! SendTxV2   [reqID, [tx, ...]]                                  legacy: a list; typed: a string `type || payload`
-//! TxStatus   [reqID, BV, [[status, lookup, error], ...]]         lookup: [] or [blockHash, blockNumber, index]
+//! SendTxV2  [reqID, [tx, ...]]                             legacy: a list; typed: a string `type || payload`
+//! TxStatus  [reqID, BV, [[status, lookup, error], ...]]    lookup: [] or [blockHash, blockNumber, index]
 //! ```
 //!
 //! TxStatus is as go-ethereum v1.10.26 writes it. devp2p `caps/les.md` has `[status, data]`, where data is
@@ -29,7 +29,7 @@ const LAST_TYPE: u8 = 0x7f;
 pub(super) fn decode_sent(payload: &Bytes, mut items: Reader<'_>) -> Result<Vec<Bytes>, DecodeFlaw> {
     let mut transactions = Vec::new();
     while !items.is_empty() {
-        transactions.push(payload.slice_ref(canonical(items.item()?)?).into());
+        transactions.push(payload.slice_ref(canonical(items.item()?)?));
     }
     Ok(transactions)
 }

@@ -17,7 +17,7 @@ use proptest::{
     prelude::*,
 };
 
-use crate::list;
+use crate::{list, string};
 
 fn version() -> impl Strategy<Value = Version> {
     prop::sample::select(Version::ALL.to_vec())
@@ -275,7 +275,7 @@ proptest! {
 
     #[test]
     fn what_decodes_is_written_and_read_alike(version in version(), code in 0_u64..0x18, bytes in vec(any::<u8>(), 0..60)) {
-        let payload = Bytes::from(list(&bytes.chunks(1).map(|chunk| crate::string(chunk)).collect::<Vec<_>>()));
+        let payload = Bytes::from(list(&bytes.chunks(1).map(string).collect::<Vec<_>>()));
         if let Ok(message) = Message::decode(version, code, &payload) {
             let again = Message::decode(version, message.code(), &message.encode(version));
             prop_assert_eq!(again.map(without_size), Ok(without_size(message)));
