@@ -146,3 +146,36 @@ impl Randomness {
 fn secret_key(bytes: [u8; 32]) -> SecretKey {
     SecretKey::from_secret_bytes(bytes).unwrap_or_else(|_| secret_key(keccak256(bytes).0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_go_by_capability_and_code() {
+        let limits = MessageLimits { default: 128, by_code: vec![("les", 0x13, 1024)] };
+
+        assert_eq!(limits.of("les", 0x13), 1024);
+        assert_eq!(limits.of("les", 0x12), 128);
+        assert_eq!(limits.of("eth", 0x13), 128);
+    }
+
+    #[test]
+    fn every_part_of_randomness_differs_and_follows_from_the_seed() {
+        let (one, again) = (Randomness::from_seed([1; 32]), Randomness::from_seed([1; 32]));
+        let other = Randomness::from_seed([2; 32]);
+
+        assert_eq!((one.ephemeral, one.nonce, one.iv), (again.ephemeral, again.nonce, again.iv));
+        assert_ne!(one.ephemeral, one.ecies_ephemeral);
+        assert_ne!(one.ephemeral.to_secret_bytes(), one.nonce);
+        assert_ne!(one.ephemeral, other.ephemeral);
+        assert_ne!(one.nonce, other.nonce);
+        assert_ne!(one.iv, other.iv);
+    }
+
+    #[test]
+    fn bytes_that_are_no_key_are_hashed_until_they_are() {
+        assert_ne!(secret_key([0; 32]).to_secret_bytes(), [0; 32]);
+        assert_ne!(secret_key([0xff; 32]).to_secret_bytes(), [0xff; 32]);
+    }
+}

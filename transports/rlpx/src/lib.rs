@@ -8,8 +8,17 @@ mod config;
 mod connection;
 mod ecies;
 mod fault;
+mod frame;
+mod handshake;
+mod hello;
+mod keepalive;
+mod mac;
+mod mux;
+mod outbox;
 mod reason;
 mod replay;
+mod secrets;
+mod snappy;
 
 pub use config::{Config, MessageLimits, Randomness, Timeouts};
 pub use connection::{Closed, Connection, Event, SendError};
