@@ -4,7 +4,8 @@
 //! [headHash, headNumber, headTd, reorgDepth, [[key, value], ...]]
 //! ```
 //!
-//! devp2p `caps/les.md`, "Announce". EthereumJS leaves out the last list.
+//! devp2p `caps/les.md`, "Announce". EthereumJS (client 0.10.2) leaves out the last list and
+//! writes a reorgDepth of zero as the byte `00`.
 
 use alloy_primitives::{B256, U256, keccak256};
 use alloy_rlp::Encodable;

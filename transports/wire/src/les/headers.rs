@@ -5,7 +5,8 @@
 //! BlockHeaders     [reqID, BV, [header, ...]]                 headers are lists
 //! ```
 //!
-//! devp2p `caps/les.md`, "GetBlockHeaders".
+//! devp2p `caps/les.md`, "GetBlockHeaders". EthereumJS (client 0.10.2) writes a skip or reverse of zero as
+//! the byte `00`.
 
 use alloy_rlp::Encodable;
 
@@ -18,9 +19,9 @@ use crate::{
 pub(super) fn decode_query(mut fields: Reader<'_>) -> Result<Query, DecodeFlaw> {
     let query = Query::Headers {
         start: start(fields.item()?)?,
-        amount: fields.uint()?,
-        skip: fields.uint()?,
-        reverse: match fields.uint()? {
+        amount: fields.loose_uint()?,
+        skip: fields.loose_uint()?,
+        reverse: match fields.loose_uint()? {
             0 => false,
             1 => true,
             _ => return Err(Error::Overflow.into()),
@@ -34,7 +35,7 @@ fn start(item: Item<'_>) -> Result<HashOrNumber, Error> {
     if item.payload.len() == 32 {
         item.hash().map(HashOrNumber::Hash)
     } else {
-        item.uint().map(HashOrNumber::Number)
+        item.loose_uint().map(HashOrNumber::Number)
     }
 }
 

@@ -49,7 +49,7 @@ fn status_of_ethereumjs_is_read_in_les_3() {
         entry("recentTxLookup", uint(1)),
         entry("announceType", uint(1)),
         entry("serveHeaders", uint(1)),
-        entry("serveChainSince", vec![0x00]),
+        entry("serveChainSince", uint(0)),
         entry("serveStateSince", string(&[])),
         entry("flowControl/BL", uint(300_000_000)),
         entry("flowControl/MRR", uint(10_000)),
@@ -155,14 +155,42 @@ fn checkpoint_and_origins_survive_the_wire() {
     assert_eq!(Message::decode(Version::Les3, 0, &message.encode(Version::Les3)), Ok(message));
 }
 
+// The bytes of this and the next test are what the encoders of @ethereumjs/client 0.10.2 gave.
 #[test]
 fn announce_of_ethereumjs_lacks_the_key_value_list() {
-    let payload = list(&[string(&[0x11; 32]), uint(1000), uint(77), vec![0x00]]);
+    let payload =
+        unhex("e9a011111111111111111111111111111111111111111111111111111111111111118203e88340000000");
 
-    let Ok(Message::Announce(announce)) = decode(code::ANNOUNCE, payload) else { panic!("no Announce") };
+    let Ok(Message::Announce(announce)) = decode(code::ANNOUNCE, payload.to_vec()) else {
+        panic!("no Announce");
+    };
 
-    assert_eq!(announce.head, Some(Head { hash: B256::repeat_byte(0x11), number: 1000, td: U256::from(77) }));
+    let td = U256::from(0x0040_0000);
+    assert_eq!(announce.head, Some(Head { hash: B256::repeat_byte(0x11), number: 1000, td }));
     assert_eq!((announce.reorg_depth, announce.update_bytes), (0, 0));
+}
+
+#[test]
+fn request_of_ethereumjs_has_zeroes_as_bytes() {
+    let headers = |number, amount, reverse| {
+        let query = Query::Headers { start: HashOrNumber::Number(number), amount, skip: 0, reverse };
+        Ok(Message::Request { id: RequestId(7), query })
+    };
+    let read = |payload| decode(code::GET_BLOCK_HEADERS, unhex(payload).to_vec());
+
+    assert_eq!(read("c907c78203e881c00000"), headers(1000, 192, false));
+    assert_eq!(read("c607c480010001"), headers(0, 1, true));
+}
+
+#[test]
+fn zero_of_status_may_be_a_byte() {
+    let mut entries = required();
+    entries.push(entry("announceType", vec![0x00]));
+    entries.push(entry("headTd", vec![0x00]));
+
+    let status = decode_status(Version::Les3, &entries).expect("it decodes");
+
+    assert_eq!((status.announce, status.head.td), (Some(AnnounceKind::None), U256::ZERO));
 }
 
 #[test]
