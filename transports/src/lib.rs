@@ -2,8 +2,25 @@
 //!
 //! Owns: sessions, dialing and listening on both stacks, their limits and windows.
 //! Must not know: what messages mean.
-//! Start at: [`Transports`].  Told by: the tests at the end of each file, `tests/tests/hostile_bytes.rs`.
+//! Start at: [`Transports`].  Told by: the tests at the end of each file, `tests/*.rs` here, `tests/tests/hostile_bytes.rs`.
 
+mod dialer;
+mod error;
+mod gate;
+mod limits;
+mod listener;
+mod peers;
+mod random;
 mod session;
+mod stream;
+mod tcp;
+mod transports;
 
+pub use causeway_host::{HostLimits, install_crypto_provider, node_key, peer_id_text};
+pub use dialer::Address;
+pub use error::{DialError, Reason, TransportsError};
+pub use limits::{Limits, MessageLimit, MessageLimits};
 pub use session::{CloseReason, Incoming, SendError, Session, SessionEvent, Slot};
+pub use transports::{Counts, Transports, TransportsConfig};
+
+use transports::Shared;

@@ -1,0 +1,143 @@
+//! Dials on either stack, and says what went wrong in words that help.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use causeway_rlpx::{Closed, Connection, DisconnectReason, Fault, HandshakeError, Timeout};
+use causeway_wire::{NodeKey, PeerId};
+use tokio::net::TcpStream;
+
+use crate::{
+    DialError, Incoming, Shared,
+    error::{Reason, chain},
+    peers::{Direction, Refusal},
+    random::randomness,
+    session::{About, QUITTING, session},
+    stream,
+    tcp::{self, HandshakeEnd, Link},
+};
+
+/// Where a peer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A devp2p node.
+    Devp2p {
+        /// Its key.
+        key: NodeKey,
+        /// Where it listens.
+        addr: SocketAddr,
+    },
+    /// A libp2p peer, by a multiaddr; without `/p2p/` whoever answers is taken.
+    Multiaddr(String),
+}
+
+/// Opens a session; dropping the future gives it up and closes what it opened.
+pub(crate) async fn dial(shared: &Arc<Shared>, address: &Address) -> Result<Incoming, DialError> {
+    let limit = shared.limits.dial;
+    let dialed = async {
+        match address {
+            Address::Devp2p { key, addr } => dial_devp2p(shared, *key, *addr).await,
+            Address::Multiaddr(text) => dial_libp2p(shared, text).await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shared.closing.cancelled() => Err(DialError::Closing),
+        dialed = tokio::time::timeout(limit, dialed) => dialed.unwrap_or(Err(DialError::Timeout { limit })),
+    }
+}
+
+async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Result<Incoming, DialError> {
+    let peer = PeerId::devp2p(key);
+    if key == shared.node_key {
+        return Err(DialError::Myself);
+    }
+    if shared.peers.contains(&peer) {
+        return Err(DialError::AlreadyConnected);
+    }
+    let stream = TcpStream::connect(addr).await.map_err(|source| DialError::Unreachable { addr, source })?;
+    let config = Arc::clone(&shared.dialed);
+    let connection = Connection::dial(config, key, randomness(), tcp::now());
+    let mut link = Link::new(stream, connection, &shared.limits);
+
+    let greeting = match tcp::greet(&mut link).await {
+        Ok(greeting) => greeting,
+        Err(end) => {
+            let error = explain(&end, addr, link.has_received(), shared);
+            shared.spawn_farewell(link);
+            return Err(error);
+        }
+    };
+
+    let place = match shared.peers.admit_devp2p(peer, Direction::Dialed, usize::MAX) {
+        Ok(place) => place,
+        Err(refusal) => {
+            let (reason, error) = match refusal {
+                Refusal::AlreadyConnected => {
+                    (DisconnectReason::AlreadyConnected, DialError::AlreadyConnected)
+                }
+                Refusal::TooMany => (DisconnectReason::TooManyPeers, DialError::TooManyPeers),
+                Refusal::Closing => (DisconnectReason::from_code(QUITTING), DialError::Closing),
+            };
+            link.close(reason);
+            shared.spawn_farewell(link);
+            return Err(error);
+        }
+    };
+    let about = About {
+        id: place.id,
+        peer,
+        capability: greeting.shared.capability.clone(),
+        transport: "rlpx",
+        client: greeting.client_id,
+    };
+    let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));
+    shared.spawn_rlpx(link, greeting.shared, end, place, peer, None);
+    Ok(incoming)
+}
+
+async fn dial_libp2p(shared: &Arc<Shared>, address: &str) -> Result<Incoming, DialError> {
+    let stream = shared.host.open(address, &shared.capabilities).await?;
+    stream::begin_dialed(shared, stream)
+}
+
+/// What the end of a handshake means to who dialed.
+fn explain(end: &HandshakeEnd, addr: SocketAddr, heard: bool, shared: &Shared) -> DialError {
+    let useless = || DialError::Useless {
+        ours: shared.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    match end {
+        HandshakeEnd::Closed(Closed::Remote(reason)) => match reason {
+            Some(DisconnectReason::TooManyPeers) => DialError::TooManyPeers,
+            Some(DisconnectReason::UselessPeer) => useless(),
+            Some(DisconnectReason::ConnectedToSelf) => DialError::Myself,
+            reason => DialError::Disconnected { reason: Reason(reason.map(DisconnectReason::code)) },
+        },
+        HandshakeEnd::Closed(Closed::Fault(fault)) => match fault {
+            Fault::NoSharedCapability { .. } => useless(),
+            Fault::ConnectedToSelf => DialError::Myself,
+            Fault::Handshake(HandshakeError::Sealed) | Fault::UnexpectedIdentity { .. } => {
+                DialError::WrongKey { addr, detail: chain(fault) }
+            }
+            fault => DialError::Fault(chain(fault)),
+        },
+        // A node that cannot open our first packet just hangs up.
+        HandshakeEnd::Closed(Closed::Ended) if !heard => {
+            DialError::WrongKey { addr, detail: "it hung up on the handshake".to_owned() }
+        }
+        HandshakeEnd::Lost(tcp::Lost::Io(error)) if !heard && hung_up(error) => {
+            DialError::WrongKey { addr, detail: "it hung up on the handshake".to_owned() }
+        }
+        HandshakeEnd::Closed(Closed::Ended) => DialError::Disconnected { reason: Reason(None) },
+        HandshakeEnd::Closed(Closed::Timeout(timeout)) => match timeout {
+            Timeout::Handshake | Timeout::Hello | Timeout::Silence => {
+                DialError::Lost { addr, detail: timeout.to_string() }
+            }
+        },
+        HandshakeEnd::Closed(Closed::Local(_)) => useless(), // for want of a capability: see `tcp::greet`
+        HandshakeEnd::Lost(lost) => DialError::Lost { addr, detail: lost.to_string() },
+    }
+}
+
+fn hung_up(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}

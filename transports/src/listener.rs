@@ -1,0 +1,138 @@
+//! Takes RLPx connections of others: who comes in, how fast, and what the others are told.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use causeway_rlpx::{Connection, DisconnectReason, SeenAuths};
+use causeway_wire::PeerId;
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tracing::{Instrument, debug, debug_span, trace, warn};
+
+use crate::{
+    Shared,
+    gate::{Gate, Passed},
+    peers::{Direction, Refusal},
+    random::randomness,
+    session::{About, session},
+    tcp::{self, Link},
+};
+
+/// Connections that wait in the kernel.
+const BACKLOG: u32 = 128;
+
+/// Bytes that the kernel keeps for a peer that does not read. Fixed, so that a session's write deadline sees
+/// progress in steps that a slow reader can make, and that a thousand dead readers pin a known amount.
+const SEND_BUFFER: u32 = 256 * 1024;
+
+/// Pause after the system refused to accept (no file descriptors left), so as not to spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Binds the socket.
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    #[cfg(not(windows))] // there it would let two processes share the port
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts until the transports close.
+pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
+    let pending = Arc::new(Semaphore::new(shared.limits.pending_handshakes.max(1)));
+    let gate = Gate::new(shared.limits.devp2p_per_ip, shared.limits.handshakes_per_ip);
+    let seen = Arc::new(SeenAuths::default());
+    loop {
+        // A handshake's place comes before the connection: the others wait in the kernel's queue.
+        let place = tokio::select! {
+            biased;
+            () = shared.closing.cancelled() => return,
+            place = Arc::clone(&pending).acquire_owned() => place.expect("never closed"),
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = shared.closing.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%error, "no connection can be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let passed = match gate.pass(from.ip(), tcp::now()) {
+            Ok(passed) => passed,
+            Err(error) => {
+                debug!(%error, "connection dropped");
+                continue;
+            }
+        };
+        let task = greet(Arc::clone(&shared), stream, Arc::clone(&seen), place, passed);
+        shared.spawn(task.instrument(debug_span!("handshake", %from)));
+    }
+}
+
+async fn greet(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    seen: Arc<SeenAuths>,
+    pending: OwnedSemaphorePermit,
+    passed: Passed,
+) {
+    let connection = Connection::accept(Arc::clone(&shared.inbound), randomness(), seen, tcp::now());
+    let mut link = Link::new(stream, connection, &shared.limits);
+    let greeted = tokio::select! {
+        biased;
+        () = shared.closing.cancelled() => return,
+        greeted = tcp::greet(&mut link) => greeted,
+    };
+    let farewell = shared.limits.farewell;
+    let greeting = match greeted {
+        Ok(greeting) => greeting,
+        Err(end) => {
+            debug!(%end, "no handshake");
+            drop(pending);
+            return link.finish(farewell).await;
+        }
+    };
+    let peer = PeerId::devp2p(greeting.peer);
+    let admitted = shared.peers.admit_devp2p(peer, Direction::Inbound, shared.limits.devp2p_inbound);
+    let place = match admitted {
+        Ok(place) => place,
+        Err(refusal) => {
+            debug!(%peer, ?refusal, "peer refused");
+            drop(pending);
+            return link.leave(reason_of(refusal), farewell).await;
+        }
+    };
+    // The owner's queue: who finds no room in it in time is told to come later.
+    let room = tokio::time::timeout(shared.limits.intake, shared.incoming.reserve()).await;
+    let Ok(Ok(room)) = room else {
+        debug!(%peer, "peer refused: nobody takes new sessions");
+        drop((pending, place));
+        return link.leave(DisconnectReason::TooManyPeers, farewell).await;
+    };
+    let about = About {
+        id: place.id,
+        peer,
+        capability: greeting.shared.capability.clone(),
+        transport: "rlpx",
+        client: greeting.client_id,
+    };
+    let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));
+    trace!(%peer, "session begins");
+    shared.spawn_rlpx(link, greeting.shared, end, place, peer, Some(passed));
+    room.send(incoming);
+}
+
+fn reason_of(refusal: Refusal) -> DisconnectReason {
+    match refusal {
+        Refusal::AlreadyConnected => DisconnectReason::AlreadyConnected,
+        Refusal::TooMany => DisconnectReason::TooManyPeers,
+        Refusal::Closing => DisconnectReason::ClientQuitting,
+    }
+}

@@ -1,0 +1,223 @@
+//! Who is connected: one session a peer on each stack, and a bound on how many.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use causeway_host::ConnectionKey;
+use causeway_wire::{PeerId, SessionId, Stack};
+
+use crate::session::{End, Ending};
+
+/// Who opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Direction {
+    Inbound,
+    Dialed,
+}
+
+/// Why a peer gets no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It has one, which is not to be replaced.
+    AlreadyConnected,
+    /// There are as many as are allowed.
+    TooMany,
+    /// We are going down.
+    Closing,
+}
+
+/// The live sessions. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Peers {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The session that counts as the peer's; a replaced one lives on a little outside of this map.
+    current: HashMap<PeerId, Current>,
+    live: HashMap<(Stack, Direction), usize>,
+    last_id: u64,
+    closing: bool,
+}
+
+#[derive(Debug)]
+struct Current {
+    id: SessionId,
+    ending: Arc<Ending>,
+    connection: Option<ConnectionKey>,
+}
+
+/// A place among the live sessions; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    peers: Peers,
+    pub(crate) id: SessionId,
+    pub(crate) ending: Arc<Ending>,
+    peer: PeerId,
+    direction: Direction,
+}
+
+impl Peers {
+    /// A place for an RLPx session: a key that is connected keeps the session it has.
+    pub(crate) fn admit_devp2p(
+        &self,
+        peer: PeerId,
+        direction: Direction,
+        most_inbound: usize,
+    ) -> Result<Place, Refusal> {
+        let mut state = self.lock();
+        if state.current.contains_key(&peer) {
+            return Err(Refusal::AlreadyConnected);
+        }
+        if direction == Direction::Inbound && state.live(Stack::Devp2p, direction) >= most_inbound {
+            return Err(Refusal::TooMany);
+        }
+        self.enter(&mut state, peer, direction, None)
+    }
+
+    /// A place for a libp2p session. A newer connection takes the place of an older one's session: a phone
+    /// whose old connection is half dead gets in. On the same connection the host lets only one stream live,
+    /// so the older session is over and just has not noticed.
+    pub(crate) fn admit_libp2p(
+        &self,
+        peer: PeerId,
+        direction: Direction,
+        connection: ConnectionKey,
+    ) -> Result<Place, Refusal> {
+        let mut state = self.lock();
+        match state.current.get(&peer) {
+            Some(current) if current.connection.is_some_and(|held| held > connection) => {
+                return Err(Refusal::AlreadyConnected);
+            }
+            Some(current) if !state.closing => current.ending.set(End::Replaced),
+            Some(_) | None => {}
+        }
+        self.enter(&mut state, peer, direction, Some(connection))
+    }
+
+    fn enter(
+        &self,
+        state: &mut State,
+        peer: PeerId,
+        direction: Direction,
+        connection: Option<ConnectionKey>,
+    ) -> Result<Place, Refusal> {
+        if state.closing {
+            return Err(Refusal::Closing);
+        }
+        state.last_id += 1;
+        let id = SessionId(state.last_id);
+        let ending = Arc::<Ending>::default();
+        state.current.insert(peer, Current { id, ending: Arc::clone(&ending), connection });
+        *state.live.entry((peer.stack(), direction)).or_default() += 1;
+        Ok(Place { peers: self.clone(), id, ending, peer, direction })
+    }
+
+    /// Orders all sessions to end and lets no other in.
+    pub(crate) fn close_all(&self, reason: u8) {
+        let mut state = self.lock();
+        state.closing = true;
+        for current in state.current.values() {
+            current.ending.set(End::Close(reason));
+        }
+    }
+
+    pub(crate) fn contains(&self, peer: &PeerId) -> bool {
+        self.lock().current.contains_key(peer)
+    }
+
+    /// Live sessions of a stack and direction, replaced ones that are about to end included.
+    pub(crate) fn live(&self, stack: Stack, direction: Direction) -> usize {
+        self.lock().live(stack, direction)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn live(&self, stack: Stack, direction: Direction) -> usize {
+        self.live.get(&(stack, direction)).copied().unwrap_or(0)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.peers.lock();
+        if state.current.get(&self.peer).is_some_and(|current| current.id == self.id) {
+            state.current.remove(&self.peer);
+        }
+        if let Some(live) = state.live.get_mut(&(self.peer.stack(), self.direction)) {
+            *live = live.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B512;
+    use causeway_wire::NodeKey;
+
+    use super::*;
+
+    fn node(byte: u8) -> PeerId {
+        PeerId::devp2p(NodeKey(B512::repeat_byte(byte)))
+    }
+
+    fn light(byte: u8) -> PeerId {
+        PeerId::libp2p(&[byte; 38]).expect("short")
+    }
+
+    #[test]
+    fn a_key_has_one_rlpx_session_until_that_ends() {
+        let peers = Peers::default();
+        let first = peers.admit_devp2p(node(1), Direction::Inbound, 10).expect("place");
+
+        let second = peers.admit_devp2p(node(1), Direction::Dialed, 10);
+        assert_eq!(second.err(), Some(Refusal::AlreadyConnected));
+
+        drop(first);
+        assert!(peers.admit_devp2p(node(1), Direction::Inbound, 10).is_ok());
+    }
+
+    #[test]
+    fn only_inbound_sessions_count_against_the_limit() {
+        let peers = Peers::default();
+        let _first = peers.admit_devp2p(node(1), Direction::Inbound, 1).expect("place");
+
+        assert_eq!(peers.admit_devp2p(node(2), Direction::Inbound, 1).err(), Some(Refusal::TooMany));
+        assert!(peers.admit_devp2p(node(3), Direction::Dialed, 1).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_newer_connection_replaces_the_older_ones_session() {
+        let peers = Peers::default();
+        let old = peers.admit_libp2p(light(1), Direction::Inbound, ConnectionKey(7)).expect("place");
+
+        let new = peers.admit_libp2p(light(1), Direction::Inbound, ConnectionKey(8)).expect("place");
+        let late = peers.admit_libp2p(light(1), Direction::Inbound, ConnectionKey(7));
+
+        assert_eq!(late.err(), Some(Refusal::AlreadyConnected));
+        assert_eq!(peers.live(Stack::Libp2p, Direction::Inbound), 2);
+        drop(old); // gives back its own place, not that of its successor
+        assert!(peers.contains(&light(1)));
+        drop(new);
+        assert!(!peers.contains(&light(1)));
+        assert_eq!(peers.live(Stack::Libp2p, Direction::Inbound), 0);
+    }
+
+    #[test]
+    fn nobody_enters_once_all_are_told_to_end() {
+        let peers = Peers::default();
+
+        peers.close_all(8);
+
+        assert_eq!(peers.admit_devp2p(node(1), Direction::Inbound, 1).err(), Some(Refusal::Closing));
+        let light = peers.admit_libp2p(light(1), Direction::Inbound, ConnectionKey(1));
+        assert_eq!(light.err(), Some(Refusal::Closing));
+    }
+}

@@ -1,0 +1,283 @@
+//! Both stacks together: started, dialed from, shut down.
+
+use std::{fmt, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use causeway_host::{Host, HostConfig, Listen};
+use causeway_wire::{Capability, NodeKey, PeerId, SharedCapability, Stack};
+use secp256k1::SecretKey;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, info_span, warn};
+
+use crate::{
+    Address, DialError, Incoming, Limits, TransportsError, dialer,
+    gate::Passed,
+    listener,
+    peers::{Direction, Peers, Place},
+    session::{QUITTING, SessionEnd},
+    stream,
+    tcp::{self, Link},
+};
+
+/// What [`Transports::start`] is given. With no socket to listen on, it only dials.
+#[derive(Clone)]
+pub struct TransportsConfig {
+    /// The node's key on both stacks.
+    pub secret_key: SecretKey,
+    /// How we call ourselves: `Name/vX.Y.Z/os-arch/lang`.
+    pub client_id: String,
+    /// What we speak, preferred first.
+    pub capabilities: Vec<Capability>,
+    /// Where to listen for RLPx; port 0 takes a free one.
+    pub devp2p: Option<SocketAddr>,
+    /// Where to listen for libp2p over TCP; port 0 takes a free one.
+    pub libp2p_tcp: Option<SocketAddr>,
+    /// Where to listen for libp2p over QUIC; port 0 takes a free one. UDP, so it may have the number of
+    /// [`TransportsConfig::libp2p_tcp`].
+    pub libp2p_quic: Option<SocketAddr>,
+    /// Where to listen for libp2p over WebSocket; port 0 takes a free one.
+    pub websocket: Option<SocketAddr>,
+    /// Every bound.
+    pub limits: Limits,
+}
+
+/// Without the key.
+impl fmt::Debug for TransportsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportsConfig")
+            .field("client_id", &self.client_id)
+            .field("capabilities", &self.capabilities)
+            .field("devp2p", &self.devp2p)
+            .field("libp2p_tcp", &self.libp2p_tcp)
+            .field("libp2p_quic", &self.libp2p_quic)
+            .field("websocket", &self.websocket)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is alive; all zero after [`Transports::shutdown`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// RLPx sessions that others opened.
+    pub devp2p_inbound: usize,
+    /// RLPx sessions that we opened.
+    pub devp2p_dialed: usize,
+    /// libp2p sessions that others opened.
+    pub libp2p_inbound: usize,
+    /// libp2p sessions that we opened.
+    pub libp2p_dialed: usize,
+    /// Tasks: listeners, handshakes, sessions, farewells.
+    pub tasks: usize,
+}
+
+impl Counts {
+    /// Live sessions on both stacks.
+    pub fn sessions(&self) -> usize {
+        self.devp2p_inbound + self.devp2p_dialed + self.libp2p_inbound + self.libp2p_dialed
+    }
+}
+
+/// Both stacks, running. Cheap to clone; they run until [`Transports::shutdown`].
+#[derive(Clone, Debug)]
+pub struct Transports {
+    shared: Arc<Shared>,
+}
+
+/// What the tasks of this room share.
+pub(crate) struct Shared {
+    pub(crate) node_key: NodeKey,
+    pub(crate) capabilities: Vec<Capability>,
+    /// For RLPx connections of others, with the limits of light peers.
+    pub(crate) inbound: Arc<causeway_rlpx::Config>,
+    /// For RLPx connections of ours, with the limits of servers.
+    pub(crate) dialed: Arc<causeway_rlpx::Config>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) host: Host,
+    pub(crate) peers: Peers,
+    pub(crate) incoming: mpsc::Sender<Incoming>,
+    /// No new sessions.
+    pub(crate) closing: CancellationToken,
+    /// No patience left: every task ends where it stands.
+    kill: CancellationToken,
+    tasks: TaskTracker,
+    devp2p_addr: Option<SocketAddr>,
+}
+
+/// Without keys.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("node_key", &self.node_key)
+            .field("peers", &self.peers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Transports {
+    /// Binds every listener and starts. Sessions that others open arrive on the receiver, which holds
+    /// [`Limits::incoming`] of them; what happens to the next is said there. Dropping the receiver refuses
+    /// all of them.
+    ///
+    /// # Errors
+    /// If a socket cannot be bound.
+    pub async fn start(
+        config: TransportsConfig,
+    ) -> Result<(Self, mpsc::Receiver<Incoming>), TransportsError> {
+        let TransportsConfig {
+            secret_key,
+            client_id,
+            capabilities,
+            devp2p,
+            libp2p_tcp,
+            libp2p_quic,
+            websocket,
+            limits,
+        } = config;
+        let listener = match devp2p {
+            Some(addr) => {
+                Some(listener::bind(addr).map_err(|source| TransportsError::Bind { addr, source })?)
+            }
+            None => None,
+        };
+        let devp2p_addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+
+        let mut host = HostConfig::new(secret_key.to_secret_bytes(), capabilities.clone());
+        host.agent = client_id.clone();
+        host.limits = limits.libp2p.clone();
+        host.listen =
+            [libp2p_tcp.map(Listen::Tcp), libp2p_quic.map(Listen::Quic), websocket.map(Listen::WebSocket)]
+                .into_iter()
+                .flatten()
+                .collect();
+        if host.listen.is_empty() {
+            host.protocols = Vec::new(); // streams are only opened
+        }
+        let (host, streams) = Host::start(host).await?;
+
+        let mut inbound = causeway_rlpx::Config::new(secret_key, client_id, capabilities.clone());
+        inbound.listen_port = devp2p_addr.map_or(0, |addr| addr.port());
+        let mut dialed = inbound.clone();
+        inbound.message_limits = limits.messages.rlpx_inbound();
+        dialed.message_limits = limits.messages.rlpx_dialed();
+
+        let (incoming, arrivals) = mpsc::channel(limits.incoming.max(1));
+        let shared = Arc::new(Shared {
+            node_key: inbound.node_key(),
+            capabilities,
+            inbound: Arc::new(inbound),
+            dialed: Arc::new(dialed),
+            limits: Arc::new(limits),
+            host,
+            peers: Peers::default(),
+            incoming,
+            closing: CancellationToken::new(),
+            kill: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            devp2p_addr,
+        });
+        if let Some(listener) = listener {
+            shared.spawn(listener::run(Arc::clone(&shared), listener));
+        }
+        shared.spawn(stream::run(Arc::clone(&shared), streams));
+        Ok((Self { shared }, arrivals))
+    }
+
+    /// Opens a session. Dropping the future gives it up.
+    ///
+    /// # Errors
+    /// See [`DialError`]; each says what to do.
+    pub async fn dial(&self, address: &Address) -> Result<Incoming, DialError> {
+        dialer::dial(&self.shared, address).await
+    }
+
+    /// Our public key on devp2p.
+    pub fn node_key(&self) -> NodeKey {
+        self.shared.node_key
+    }
+
+    /// Our libp2p PeerId, `16Uiu2…`.
+    pub fn peer_id_text(&self) -> String {
+        self.shared.host.peer_id_text()
+    }
+
+    /// Where RLPx listens, with the real port; the address may be the unspecified one.
+    pub fn devp2p_addr(&self) -> Option<SocketAddr> {
+        self.shared.devp2p_addr
+    }
+
+    /// Where libp2p listens, dialable as they stand: real ports, no unspecified address, `/p2p/` at the end.
+    pub fn multiaddrs(&self) -> Vec<String> {
+        self.shared.host.addresses()
+    }
+
+    /// What is alive.
+    pub fn counts(&self) -> Counts {
+        let live = |stack, direction| self.shared.peers.live(stack, direction);
+        Counts {
+            devp2p_inbound: live(Stack::Devp2p, Direction::Inbound),
+            devp2p_dialed: live(Stack::Devp2p, Direction::Dialed),
+            libp2p_inbound: live(Stack::Libp2p, Direction::Inbound),
+            libp2p_dialed: live(Stack::Libp2p, Direction::Dialed),
+            tasks: self.shared.tasks.len(),
+        }
+    }
+
+    /// Takes nobody in any more, ends all sessions ("client quitting" on devp2p) and waits for the tasks;
+    /// those that are not done `within` the time are cut off and named in the log.
+    pub async fn shutdown(&self, within: Duration) {
+        let Shared { closing, peers, tasks, kill, host, .. } = &*self.shared;
+        closing.cancel();
+        peers.close_all(QUITTING);
+        tasks.close();
+        if tokio::time::timeout(within, tasks.wait()).await.is_err() {
+            warn!(tasks = tasks.len(), sessions = self.counts().sessions(), "tasks cut off at shutdown");
+            kill.cancel();
+            tasks.wait().await;
+        }
+        host.clone().shutdown().await;
+    }
+}
+
+impl Shared {
+    /// The only way to start a task here: tracked, and cut off when patience ends.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let kill = self.kill.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = kill.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    /// Starts a session's task in its span.
+    pub(crate) fn spawn_session(&self, peer: PeerId, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn(task.instrument(info_span!("session", %peer, stack = %peer.stack())));
+    }
+
+    /// Starts the task of an RLPx session; `passed` is its entry at the gate if it came through it.
+    pub(crate) fn spawn_rlpx(
+        &self,
+        link: Link,
+        capability: SharedCapability,
+        session: SessionEnd,
+        place: Place,
+        peer: PeerId,
+        passed: Option<Passed>,
+    ) {
+        let limits = Arc::clone(&self.limits);
+        let due = passed.is_some().then(|| Instant::now() + limits.first_message);
+        self.spawn_session(peer, async move {
+            tcp::run(link, capability, session, place, &limits, due).await;
+            drop(passed);
+        });
+    }
+
+    /// Lets a connection that came to nothing say goodbye.
+    pub(crate) fn spawn_farewell(&self, link: Link) {
+        let within = self.limits.farewell;
+        self.spawn(link.finish(within));
+    }
+}
