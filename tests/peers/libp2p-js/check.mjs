@@ -17,7 +17,7 @@ export function checkChain (headers, trusted) {
 }
 
 async function rootOf (values) {
-  const trie = await MerklePatriciaTrie.create()
+  const trie = new MerklePatriciaTrie()
   for (const [index, value] of values.entries()) {
     await trie.put(RLP.encode(integer(index)), value)
   }
@@ -42,7 +42,7 @@ export async function checkReceipts (receipts, header) {
 
 /** Walks from a trusted root; the nodes are a set, in LES' inline form. */
 export async function prove (nodes, root, hashedKey) {
-  const trie = await MerklePatriciaTrie.create()
+  const trie = new MerklePatriciaTrie()
   await updateMPTFromMerkleProof(trie, nodes.map((node) => RLP.encode(node)))
   trie.root(unhex(root))
   return trie.get(hashedKey, true)
