@@ -123,9 +123,9 @@ pub struct DevArgs {
     /// End after the light peer has read; exit code 0 only if every answer verified.
     #[arg(long)]
     pub exit_after_check: bool,
-    /// Seconds between blocks of the embedded chain.
-    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub period: u64,
+    /// Writes the embedded chain's genesis.json there, for `causeway light --network FILE`.
+    #[arg(long, value_name = "FILE")]
+    pub genesis_out: Option<PathBuf>,
 }
 
 /// `causeway health`
