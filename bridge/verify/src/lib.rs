@@ -5,10 +5,15 @@
 //! Must not know: who asked, who answered, time, sockets.
 //! Start at: [`HeaderChain`] and [`check`].  Told by: the tests at the end of each file, `tests/tests/lying_upstream.rs`.
 
-pub mod chain_spec;
 pub mod chain;
+pub mod chain_spec;
 pub mod check;
+pub mod seal;
 
-pub use chain::{HeaderChain, HeaderError, Inserted, Known, Root};
-pub use chain_spec::{ChainSpec, ChainSpecError, Engine};
-pub use check::{Lie, Verdict};
+pub use chain::{HeaderChain, HeaderError, Inserted, Known, Root, Rule};
+pub use chain_spec::{ChainSpec, ChainSpecError, Engine, Forks};
+pub use check::{Lie, Quorum, Verdict};
+pub use seal::clique::{clique_seal_hash, clique_signer};
+
+#[cfg(test)]
+mod vectors;
