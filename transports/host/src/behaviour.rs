@@ -1,1 +1,57 @@
-//! To come.
+//! Everything that the swarm does on its connections, put together.
+
+use std::time::Duration;
+
+use libp2p::{
+    identify, identity, memory_connection_limits, ping,
+    swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
+};
+
+use crate::{HostLimits, gate::Gate, streams::Streams};
+
+/// How often an idle peer is asked whether it is there.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Time for its answer.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often identify is repeated on a connection.
+const IDENTIFY_INTERVAL: Duration = Duration::from_secs(300);
+
+/// What identify names as the protocol family.
+const IDENTIFY_VERSION: &str = "causeway/1.0.0";
+
+/// Refusals first; streams last, for who gets there is let in.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    gate: Gate,
+    memory: Toggle<memory_connection_limits::Behaviour>,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(crate) streams: Streams,
+}
+
+impl Behaviour {
+    pub(crate) fn new(
+        key: identity::PublicKey,
+        agent: String,
+        limits: &HostLimits,
+        streams: Streams,
+    ) -> Self {
+        let identify = identify::Config::new(IDENTIFY_VERSION.to_owned(), key)
+            .with_agent_version(agent)
+            .with_interval(IDENTIFY_INTERVAL)
+            .with_push_listen_addr_updates(false)
+            .with_hide_listen_addrs(true)
+            .with_cache_size(0);
+        let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
+        let memory = limits.memory.map(memory_connection_limits::Behaviour::with_max_bytes);
+        Self {
+            gate: Gate::new(limits.clone()),
+            memory: Toggle::from(memory),
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping),
+            streams,
+        }
+    }
+}

@@ -1,1 +1,184 @@
-//! To come.
+//! libp2p's words and ours: protocol ids and capabilities, multiaddrs and where they lead.
+
+use causeway_wire::Capability;
+use libp2p::{Multiaddr, PeerId, StreamProtocol, multiaddr::Protocol as Part};
+
+use crate::{Listen, OpenError};
+
+/// A capability with its protocol id, `/name/version`.
+#[derive(Clone, Debug)]
+pub(crate) struct Protocol {
+    pub(crate) id: StreamProtocol,
+    pub(crate) capability: Capability,
+}
+
+impl Protocol {
+    /// `None` if the name cannot stand in a protocol id.
+    pub(crate) fn new(capability: &Capability) -> Option<Self> {
+        let name = capability.name.as_ref();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if name.is_empty() || !name.bytes().all(plain) {
+            return None;
+        }
+        let id = StreamProtocol::try_from_owned(format!("/{name}/{}", capability.version)).ok()?;
+        Some(Self { id, capability: capability.clone() })
+    }
+}
+
+impl AsRef<str> for Protocol {
+    fn as_ref(&self) -> &str {
+        self.id.as_ref()
+    }
+}
+
+/// The transports by the names that sessions and logs use.
+pub(crate) fn transport_name(address: &Multiaddr) -> &'static str {
+    let mut name = "tcp";
+    for part in address {
+        match part {
+            Part::QuicV1 => return "quic",
+            Part::Ws(_) | Part::Wss(_) => name = "ws",
+            _ => {}
+        }
+    }
+    name
+}
+
+/// What to dial: an address of one of our transports, and who should answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// As it was given, for messages.
+    pub(crate) text: String,
+    /// Without `/p2p/`.
+    pub(crate) address: Multiaddr,
+    pub(crate) peer: Option<PeerId>,
+    pub(crate) transport: &'static str,
+}
+
+impl Target {
+    pub(crate) fn parse(text: &str) -> Result<Self, OpenError> {
+        let refuse =
+            |reason: &str| OpenError::Address { address: text.to_owned(), reason: reason.to_owned() };
+        let mut address: Multiaddr = text.parse().map_err(|error| refuse(&format!("{error}")))?;
+        let peer = match address.iter().last() {
+            Some(Part::P2p(peer)) => {
+                address.pop();
+                Some(peer)
+            }
+            _ => None,
+        };
+        let mut parts = address.iter();
+        match parts.next() {
+            Some(Part::Ip4(_) | Part::Ip6(_) | Part::Dns(_) | Part::Dns4(_) | Part::Dns6(_)) => {}
+            Some(Part::Dnsaddr(_)) => {
+                return Err(refuse("dnsaddr names many peers; give the address of one of them"));
+            }
+            _ => return Err(refuse("it starts with neither an IP address nor a DNS name")),
+        }
+        let known = match parts.next() {
+            Some(Part::Udp(port)) => {
+                port != 0 && matches!((parts.next(), parts.next()), (Some(Part::QuicV1), None))
+            }
+            Some(Part::Tcp(port)) => {
+                port != 0
+                    && parts.all(|part| matches!(part, Part::Ws(_) | Part::Wss(_) | Part::Tls | Part::Sni(_)))
+            }
+            _ => false,
+        };
+        if !known {
+            return Err(refuse("only /tcp/N, /tcp/N/ws, /tcp/N/tls/ws and /udp/N/quic-v1 are spoken"));
+        }
+        let transport = transport_name(&address);
+        Ok(Self { text: text.to_owned(), address, peer, transport })
+    }
+}
+
+/// The multiaddr to bind for `listen`.
+pub(crate) fn listen_address(listen: &Listen) -> Multiaddr {
+    let ip = |address: &std::net::SocketAddr| Multiaddr::from(address.ip());
+    match listen {
+        Listen::Tcp(address) => ip(address).with(Part::Tcp(address.port())),
+        Listen::Quic(address) => ip(address).with(Part::Udp(address.port())).with(Part::QuicV1),
+        Listen::WebSocket(address) => ip(address).with(Part::Tcp(address.port())).with(Part::Ws("/".into())),
+    }
+}
+
+/// Longest agent text kept; it ends up in logs and on status pages.
+const MAX_AGENT: usize = 128;
+
+/// A peer's own name for itself, made fit for a log line.
+pub(crate) fn clean_agent(agent: &str) -> String {
+    agent.chars().filter(|character| !character.is_control()).take(MAX_AGENT).collect()
+}
+
+/// An error with everything behind it, in one line.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: &str = "16Uiu2HAmSyrLhdYmzw1sfQFqsuD8PvZHRLh3JCLdtuVUBTeHZSeR";
+
+    #[test]
+    fn capability_becomes_a_protocol_id() {
+        let protocol = Protocol::new(&Capability::new("les", 4)).expect("plain");
+
+        assert_eq!(protocol.as_ref(), "/les/4");
+        assert!(Protocol::new(&Capability::new("", 4)).is_none());
+        assert!(Protocol::new(&Capability::new("a/b", 4)).is_none());
+    }
+
+    #[test]
+    fn targets_of_our_transports_are_taken() {
+        for (text, transport) in [
+            ("/ip4/127.0.0.1/tcp/30314", "tcp"),
+            ("/ip6/::1/tcp/30314", "tcp"),
+            ("/ip4/127.0.0.1/udp/30314/quic-v1", "quic"),
+            ("/ip4/127.0.0.1/tcp/30315/ws", "ws"),
+            ("/dns4/relay.example.org/tcp/443/tls/ws", "ws"),
+            ("/dns/relay.example.org/tcp/443/wss", "ws"),
+        ] {
+            let target = Target::parse(&format!("{text}/p2p/{PEER}")).expect(text);
+            assert_eq!(target.transport, transport);
+            assert_eq!(target.address.to_string(), text);
+            assert_eq!(target.peer.map(|peer| peer.to_base58()).as_deref(), Some(PEER));
+            assert_eq!(Target::parse(text).expect(text).peer, None);
+        }
+    }
+
+    #[test]
+    fn other_targets_are_named() {
+        for text in [
+            "",
+            "enode://00",
+            "/ip4/127.0.0.1",
+            "/ip4/127.0.0.1/udp/30314",
+            "/ip4/127.0.0.1/tcp/0",
+            "/ip4/127.0.0.1/udp/1/quic-v1/webtransport",
+            "/dnsaddr/bootstrap.example.org",
+        ] {
+            assert!(matches!(Target::parse(text), Err(OpenError::Address { .. })), "{text}");
+        }
+        let relayed = format!("/ip4/127.0.0.1/tcp/1/p2p/{PEER}/p2p-circuit/p2p/{PEER}");
+        assert!(matches!(Target::parse(&relayed), Err(OpenError::Address { .. })));
+    }
+
+    #[test]
+    fn agents_are_cut_and_cleaned() {
+        assert_eq!(clean_agent("a\nb\u{1b}[31m"), "ab[31m");
+        assert_eq!(clean_agent(&"ä".repeat(500)).chars().count(), MAX_AGENT);
+    }
+}

@@ -3,7 +3,10 @@
 //! Pure: bytes in, items out. What is announced is judged before anything is kept for it, and the buffer grows
 //! with what arrives.
 
+use std::cmp::Ordering;
+
 use bytes::{Buf, Bytes, BytesMut};
+use causeway_wire::rlp::{self, ItemHeader, MAX_HEADER};
 
 /// Largest payloads, as the length of the whole second item (its header included).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +66,7 @@ pub enum CutError {
     #[error("message of {announced} bytes is over the limit of {limit}")]
     TooLarge {
         /// Announced length of the list's content.
-        announced: u64,
+        announced: usize,
         /// The limit.
         limit: usize,
     },
@@ -87,9 +90,6 @@ pub enum CutError {
     #[error("the list holds {0} bytes behind its payload")]
     Leftover(usize),
 }
-
-/// Room for the code's item: a header byte and eight bytes of number.
-const LONGEST_CODE: usize = 9;
 
 /// Items up to this length are copied out of the read buffer, so that a small item which is kept does not
 /// keep the large buffer in which it arrived.
@@ -184,79 +184,41 @@ fn measure(bytes: &[u8], limits: &ItemLimits) -> Result<Option<Frame>, CutError>
     if first < 0xc0 {
         return Err(CutError::NotAList { first });
     }
-    let Some(list) = header(bytes)? else { return Ok(None) };
-    let limit = limits.largest().saturating_add(LONGEST_CODE);
-    let content = usize::try_from(list.content)
-        .ok()
-        .filter(|content| *content <= limit)
-        .ok_or(CutError::TooLarge { announced: list.content, limit })?;
-    if content < 2 {
-        return Err(CutError::PayloadMissing); // not even a byte of code and one of payload
+    let limit = limits.largest().saturating_add(MAX_HEADER);
+    let Some(list) = header(bytes, limit)? else { return Ok(None) };
+    let content = list.payload_len;
+    if content > limit {
+        return Err(CutError::TooLarge { announced: content, limit });
     }
-    let end = list.header + content;
-    let visible = bytes.get(list.header..end.min(bytes.len())).unwrap_or_default();
+    let end = list.total_len();
+    let visible = bytes.get(list.header_len..end.min(bytes.len())).unwrap_or_default();
 
-    let Some((code, code_length)) = read_code(visible)? else {
-        // Nine bytes always show the code; fewer that are the whole list do not.
+    let Some((code, code_len)) = read_code(visible)? else {
         return if visible.len() == content { Err(CutError::PayloadMissing) } else { Ok(None) };
     };
-    let announced =
-        content.checked_sub(code_length).filter(|left| *left > 0).ok_or(CutError::PayloadMissing)?;
+    let announced = content.checked_sub(code_len).filter(|left| *left > 0).ok_or(CutError::PayloadMissing)?;
     let limit = limits.of(code);
     if announced > limit {
         return Err(CutError::PayloadTooLarge { code, announced, limit });
     }
 
-    let visible = visible.get(code_length..).unwrap_or_default();
-    let Some(payload) = header(visible)? else {
+    let visible = visible.get(code_len..).unwrap_or_default();
+    let Some(payload) = header(visible, limit)? else {
         return if visible.len() == announced { Err(CutError::PayloadMissing) } else { Ok(None) };
     };
-    let length = payload.content.saturating_add(payload.header as u64);
-    if length > announced as u64 {
-        return Err(CutError::PayloadMissing);
+    match payload.total_len().cmp(&announced) {
+        Ordering::Greater => Err(CutError::PayloadMissing),
+        Ordering::Less => Err(CutError::Leftover(announced - payload.total_len())),
+        Ordering::Equal => Ok(Some(Frame { code, payload_start: list.header_len + code_len, end })),
     }
-    let length = length as usize;
-    if length < announced {
-        return Err(CutError::Leftover(announced - length));
-    }
-    Ok(Some(Frame { code, payload_start: list.header + code_length, end }))
-}
-
-/// Lengths of an RLP item's header and content.
-struct Header {
-    header: usize,
-    content: u64,
 }
 
 /// Reads the header of the item at the start of `bytes`; `None` while it is incomplete.
-fn header(bytes: &[u8]) -> Result<Option<Header>, CutError> {
-    let Some(&first) = bytes.first() else { return Ok(None) };
-    let short = |header, content: u8| Ok(Some(Header { header, content: u64::from(content) }));
-    match first {
-        0x00..=0x7f => short(0, 1),
-        0x81 => match bytes.get(1) {
-            None => Ok(None),
-            Some(0x00..=0x7f) => Err(CutError::NonCanonical), // should stand for itself
-            Some(_) => short(1, 1),
-        },
-        0x80..=0xb7 => short(1, first - 0x80),
-        0xc0..=0xf7 => short(1, first - 0xc0),
-        0xb8..=0xbf => long_header(bytes, first - 0xb7),
-        0xf8..=0xff => long_header(bytes, first - 0xf7),
-    }
-}
-
-fn long_header(bytes: &[u8], width: u8) -> Result<Option<Header>, CutError> {
-    let header = 1 + usize::from(width);
-    if bytes.get(1) == Some(&0) {
-        return Err(CutError::NonCanonical);
-    }
-    let Some(digits) = bytes.get(1..header) else { return Ok(None) };
-    let content = digits.iter().fold(0, |number, digit| number << 8 | u64::from(*digit));
-    if content < 56 {
-        return Err(CutError::NonCanonical);
-    }
-    Ok(Some(Header { header, content }))
+fn header(bytes: &[u8], limit: usize) -> Result<Option<ItemHeader>, CutError> {
+    rlp::item_header(bytes).map_err(|error| match error {
+        rlp::Error::Overflow => CutError::TooLarge { announced: usize::MAX, limit },
+        _ => CutError::NonCanonical,
+    })
 }
 
 /// Reads the code at the start of a list's content, with the length of its item; `None` while it is incomplete.
@@ -287,14 +249,14 @@ fn read_code(bytes: &[u8]) -> Result<Option<(u64, usize)>, CutError> {
 ///
 /// `payload` must be exactly one RLP item, else the other end refuses it.
 pub fn encode_item(code: u64, payload: &[u8]) -> Bytes {
-    let mut code_bytes = [0; LONGEST_CODE];
+    let mut code_bytes = [0; MAX_HEADER];
     let code_length = write_number(code, 0x80, &mut code_bytes);
     let content = code_length + payload.len();
-    let mut out = BytesMut::with_capacity(LONGEST_CODE + content);
+    let mut out = BytesMut::with_capacity(MAX_HEADER + content);
     match u8::try_from(content) {
         Ok(short @ 0..=55) => out.extend_from_slice(&[0xc0 + short]),
         _ => {
-            let mut length_bytes = [0; LONGEST_CODE];
+            let mut length_bytes = [0; MAX_HEADER];
             let width = write_digits(content as u64, 0xf7, &mut length_bytes);
             out.extend_from_slice(&length_bytes[..width]);
         }
@@ -304,7 +266,7 @@ pub fn encode_item(code: u64, payload: &[u8]) -> Bytes {
     out.freeze()
 }
 
-fn write_number(number: u64, base: u8, out: &mut [u8; LONGEST_CODE]) -> usize {
+fn write_number(number: u64, base: u8, out: &mut [u8; MAX_HEADER]) -> usize {
     match u8::try_from(number) {
         Ok(0) => {
             out[0] = base;
@@ -319,7 +281,7 @@ fn write_number(number: u64, base: u8, out: &mut [u8; LONGEST_CODE]) -> usize {
 }
 
 /// `base` plus the count of digits, then the digits; `number` is not 0.
-fn write_digits(number: u64, base: u8, out: &mut [u8; LONGEST_CODE]) -> usize {
+fn write_digits(number: u64, base: u8, out: &mut [u8; MAX_HEADER]) -> usize {
     let digits = number.to_be_bytes();
     let zeros = (number.leading_zeros() / 8) as usize;
     let width = digits.len() - zeros;

@@ -1,1 +1,371 @@
-//! To come.
+//! Who is let in: limits of connections in total, under way, per peer and per address.
+//!
+//! libp2p's own `connection-limits` knows no addresses and keeps an empty entry for every peer that ever came.
+
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    hash::Hash,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    task::{Context, Poll},
+};
+
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{Endpoint, transport::PortUse},
+    multiaddr::Protocol as Part,
+    swarm::{
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+        THandlerOutEvent, ToSwarm, dummy,
+    },
+};
+
+use crate::HostLimits;
+
+/// Which limit was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("limit of {limit} {what} is reached")]
+pub(crate) struct Full {
+    what: &'static str,
+    limit: usize,
+}
+
+/// The behaviour; it has no handlers and no events.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    limits: HostLimits,
+    pending_incoming: HashSet<ConnectionId>,
+    pending_outgoing: HashSet<ConnectionId>,
+    established: HashMap<ConnectionId, Established>,
+    incoming: usize,
+    per_peer: Counts<PeerId>,
+    /// Incoming connections from pending on.
+    origins: HashMap<ConnectionId, IpAddr>,
+    per_origin: Counts<Origin>,
+}
+
+#[derive(Debug)]
+struct Established {
+    peer: PeerId,
+    incoming: bool,
+}
+
+/// What shares a limit of addresses. Who has one IPv6 address has a /64, and who rents a server often a /48.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Origin {
+    V4(Ipv4Addr),
+    V6Net64(u64),
+    V6Net48(u64),
+}
+
+impl Gate {
+    pub(crate) fn new(limits: HostLimits) -> Self {
+        Self {
+            limits,
+            pending_incoming: HashSet::new(),
+            pending_outgoing: HashSet::new(),
+            established: HashMap::new(),
+            incoming: 0,
+            per_peer: Counts::default(),
+            origins: HashMap::new(),
+            per_origin: Counts::default(),
+        }
+    }
+
+    /// A connection of somebody else at the door, before any handshake.
+    fn knock(&mut self, connection: ConnectionId, remote: &Multiaddr) -> Result<(), Full> {
+        let limits = &self.limits;
+        below("connections", self.established.len(), limits.connections)?;
+        below("incoming connections", self.incoming, limits.incoming)?;
+        below("incoming handshakes", self.pending_incoming.len(), limits.pending_incoming)?;
+        if let Some(ip) = limited_ip(remote) {
+            for origin in origins_of(ip) {
+                let (what, limit) = match origin {
+                    Origin::V4(_) => ("connections from one IPv4 address", limits.per_ipv4),
+                    Origin::V6Net64(_) => ("connections from one IPv6 /64", limits.per_ipv6_64),
+                    Origin::V6Net48(_) => ("connections from one IPv6 /48", limits.per_ipv6_48),
+                };
+                below(what, self.per_origin.of(&origin), limit)?;
+            }
+            self.origins.insert(connection, ip);
+            origins_of(ip).for_each(|origin| self.per_origin.add(origin));
+        }
+        self.pending_incoming.insert(connection);
+        Ok(())
+    }
+
+    /// A connection after its handshake.
+    fn enter(&self, peer: &PeerId, incoming: bool) -> Result<(), Full> {
+        let limits = &self.limits;
+        below("connections", self.established.len(), limits.connections)?;
+        if incoming {
+            below("incoming connections", self.incoming, limits.incoming)?;
+        } else {
+            below("outgoing connections", self.established.len() - self.incoming, limits.outgoing)?;
+        }
+        below("connections with one peer", self.per_peer.of(peer), limits.per_peer)
+    }
+
+    fn entered(&mut self, connection: ConnectionId, peer: PeerId, incoming: bool) {
+        self.pending_incoming.remove(&connection);
+        self.pending_outgoing.remove(&connection);
+        if self.established.insert(connection, Established { peer, incoming }).is_none() {
+            self.incoming += usize::from(incoming);
+            self.per_peer.add(peer);
+        }
+    }
+
+    /// A connection that is gone, established or not.
+    fn left(&mut self, connection: ConnectionId) {
+        self.pending_incoming.remove(&connection);
+        self.pending_outgoing.remove(&connection);
+        if let Some(Established { peer, incoming }) = self.established.remove(&connection) {
+            self.incoming -= usize::from(incoming);
+            self.per_peer.remove(&peer);
+        }
+        if let Some(ip) = self.origins.remove(&connection) {
+            origins_of(ip).for_each(|origin| self.per_origin.remove(&origin));
+        }
+    }
+}
+
+fn below(what: &'static str, count: usize, limit: usize) -> Result<(), Full> {
+    if count < limit { Ok(()) } else { Err(Full { what, limit }) }
+}
+
+/// The address whose connections are counted; none for the loopback.
+fn limited_ip(remote: &Multiaddr) -> Option<IpAddr> {
+    let ip = match remote.iter().next()? {
+        Part::Ip4(ip) => IpAddr::V4(ip),
+        Part::Ip6(ip) => IpAddr::V6(ip).to_canonical(), // an IPv4 address mapped into IPv6 is that IPv4 address
+        _ => return None,
+    };
+    (!ip.is_loopback()).then_some(ip)
+}
+
+fn origins_of(ip: IpAddr) -> impl Iterator<Item = Origin> {
+    let prefix = |ip: Ipv6Addr| (u128::from(ip) >> 64) as u64;
+    let (first, second) = match ip {
+        IpAddr::V4(ip) => (Origin::V4(ip), None),
+        IpAddr::V6(ip) => (Origin::V6Net64(prefix(ip)), Some(Origin::V6Net48(prefix(ip) >> 16))),
+    };
+    [Some(first), second].into_iter().flatten()
+}
+
+/// Counts that forget what is at zero.
+#[derive(Debug)]
+struct Counts<K>(HashMap<K, usize>);
+
+impl<K> Default for Counts<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Eq + Hash> Counts<K> {
+    fn of(&self, key: &K) -> usize {
+        self.0.get(key).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, key: K) {
+        *self.0.entry(key).or_insert(0) += 1;
+    }
+
+    fn remove(&mut self, key: &K) {
+        if let Some(count) = self.0.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(key);
+            }
+        }
+    }
+}
+
+impl NetworkBehaviour for Gate {
+    type ConnectionHandler = dummy::ConnectionHandler;
+    type ToSwarm = Infallible;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        _local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.knock(connection, remote).map_err(ConnectionDenied::new)
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _connection: ConnectionId,
+        peer: PeerId,
+        _local: &Multiaddr,
+        _remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.enter(&peer, true).map_err(ConnectionDenied::new)?;
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        _peer: Option<PeerId>,
+        _addresses: &[Multiaddr],
+        _role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        below("dials under way", self.pending_outgoing.len(), self.limits.pending_outgoing)
+            .map_err(ConnectionDenied::new)?;
+        self.pending_outgoing.insert(connection);
+        Ok(Vec::new())
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _connection: ConnectionId,
+        peer: PeerId,
+        _address: &Multiaddr,
+        _role: Endpoint,
+        _port_use: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.enter(&peer, false).map_err(ConnectionDenied::new)?;
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionEstablished(event) => {
+                self.entered(event.connection_id, event.peer_id, event.endpoint.is_listener());
+            }
+            FromSwarm::ConnectionClosed(event) => self.left(event.connection_id),
+            FromSwarm::DialFailure(event) => self.left(event.connection_id),
+            FromSwarm::ListenFailure(event) => self.left(event.connection_id),
+            _ => {} // the rest concerns listeners and addresses
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        _peer: PeerId,
+        _connection: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match event {}
+    }
+
+    fn poll(&mut self, _cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate() -> Gate {
+        Gate::new(HostLimits {
+            connections: 100,
+            incoming: 60,
+            outgoing: 50,
+            pending_incoming: 40,
+            per_peer: 2,
+            per_ipv4: 3,
+            per_ipv6_64: 2,
+            per_ipv6_48: 4,
+            ..HostLimits::default()
+        })
+    }
+
+    fn id(number: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(number)
+    }
+
+    fn at(address: &str) -> Multiaddr {
+        address.parse().expect("multiaddr")
+    }
+
+    #[test]
+    fn address_has_its_share_and_gets_it_back() {
+        let mut gate = gate();
+        let home = at("/ip4/192.0.2.1/tcp/1");
+        for number in 0..3 {
+            gate.knock(id(number), &home).expect("below the limit");
+        }
+
+        assert_eq!(
+            gate.knock(id(3), &home),
+            Err(Full { what: "connections from one IPv4 address", limit: 3 })
+        );
+        assert!(gate.knock(id(4), &at("/ip6/::ffff:192.0.2.1/udp/1/quic-v1")).is_err());
+        assert!(gate.knock(id(5), &at("/ip4/192.0.2.2/tcp/1")).is_ok());
+
+        gate.entered(id(0), PeerId::random(), true);
+        assert!(gate.knock(id(6), &home).is_err(), "established ones count too");
+        gate.left(id(0));
+        assert!(gate.knock(id(6), &home).is_ok());
+    }
+
+    #[test]
+    fn ipv6_is_counted_by_network() {
+        let mut gate = gate();
+        gate.knock(id(0), &at("/ip6/2001:db8:1:1::1/tcp/1")).expect("first");
+        gate.knock(id(1), &at("/ip6/2001:db8:1:1::2/tcp/1")).expect("second of the /64");
+        assert!(gate.knock(id(2), &at("/ip6/2001:db8:1:1::3/tcp/1")).is_err());
+        gate.knock(id(3), &at("/ip6/2001:db8:1:2::1/tcp/1")).expect("another /64");
+        gate.knock(id(4), &at("/ip6/2001:db8:1:3::1/tcp/1")).expect("fourth of the /48");
+        assert!(gate.knock(id(5), &at("/ip6/2001:db8:1:4::1/tcp/1")).is_err());
+        assert!(gate.knock(id(6), &at("/ip6/2001:db8:2:1::1/tcp/1")).is_ok());
+    }
+
+    #[test]
+    fn loopback_is_limited_in_total_only() {
+        let mut gate = gate();
+        for number in 0..40 {
+            gate.knock(id(number), &at("/ip4/127.0.0.1/tcp/1")).expect("exempt");
+        }
+
+        assert_eq!(
+            gate.knock(id(40), &at("/ip6/::1/tcp/1")),
+            Err(Full { what: "incoming handshakes", limit: 40 })
+        );
+    }
+
+    #[test]
+    fn peer_has_its_share() {
+        let mut gate = gate();
+        let peer = PeerId::random();
+        gate.entered(id(0), peer, true);
+        gate.entered(id(1), peer, false);
+
+        assert_eq!(gate.enter(&peer, true), Err(Full { what: "connections with one peer", limit: 2 }));
+        assert_eq!(gate.enter(&PeerId::random(), true), Ok(()));
+        gate.left(id(1));
+        assert_eq!(gate.enter(&peer, false), Ok(()));
+    }
+
+    #[test]
+    fn directions_and_totals_are_limited() {
+        let mut gate = gate();
+        for number in 0..60 {
+            gate.entered(id(number), PeerId::random(), true);
+        }
+        assert!(gate.knock(id(999), &at("/ip4/127.0.0.1/tcp/1")).is_err());
+        assert!(gate.enter(&PeerId::random(), true).is_err());
+        for number in 60..100 {
+            assert!(gate.enter(&PeerId::random(), false).is_ok());
+            gate.entered(id(number), PeerId::random(), false);
+        }
+        assert!(gate.enter(&PeerId::random(), false).is_err());
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_who_left() {
+        let mut gate = gate();
+        for number in 0..1000 {
+            gate.knock(id(number), &at("/ip6/2001:db8::1/tcp/1")).expect("below the limit");
+            gate.entered(id(number), PeerId::random(), true);
+            gate.left(id(number));
+        }
+
+        assert_eq!(gate.per_peer.0.len() + gate.per_origin.0.len() + gate.origins.len(), 0);
+        assert_eq!(gate.established.len() + gate.pending_incoming.len() + gate.incoming, 0);
+    }
+}

@@ -1,13 +1,24 @@
 //! The two halves of a protocol stream: whole items in, whole items out, each with its deadlines.
 
-use std::{io, time::Duration};
+use std::{future::poll_fn, io, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{CutError, Item, ItemLimits};
+use crate::{CutError, Item, ItemCutter, ItemLimits, channel::Half, encode_item};
 
 /// An item is complete this long after its first byte, or the stream ends.
 pub const ITEM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A message is taken by the transport this long after it was begun, and a second more for each
+/// [`SLOWEST_READER`] bytes of it: a phone on a slow line may take a large answer slowly, a dead reader may not
+/// hold it for ever.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Bytes a second below which a peer does not read.
+pub const SLOWEST_READER: usize = 64 * 1024;
+
+/// Time for the end of a stream to be handed to the transport.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why no further item can be read.
 #[derive(Debug, thiserror::Error)]
@@ -53,12 +64,21 @@ pub enum WriteError {
 
 /// Reads items. Dropping both halves ends the stream.
 #[derive(Debug)]
-pub struct ItemReader {}
+pub struct ItemReader {
+    half: Half,
+    cutter: ItemCutter,
+    /// When the item under way must be complete.
+    complete_by: Option<Instant>,
+}
 
 impl ItemReader {
+    pub(crate) fn new(half: Half, limits: ItemLimits) -> Self {
+        Self { half, cutter: ItemCutter::new(limits), complete_by: None }
+    }
+
     /// Replaces the limits that the stream came with.
-    pub fn set_limits(&mut self, _limits: ItemLimits) {
-        todo!()
+    pub fn set_limits(&mut self, limits: ItemLimits) {
+        self.cutter.set_limits(limits);
     }
 
     /// The next item; `None` at the clean end of the stream. `deadline` is for the item's first byte; from
@@ -66,22 +86,72 @@ impl ItemReader {
     ///
     /// # Errors
     /// See [`ReadError`]; the stream is over after any of them but [`ReadError::Silent`].
-    pub async fn read_item(&mut self, _deadline: Option<Instant>) -> Result<Option<Item>, ReadError> {
-        todo!()
+    pub async fn read_item(&mut self, deadline: Option<Instant>) -> Result<Option<Item>, ReadError> {
+        loop {
+            if let Some(item) = self.cutter.next_item()? {
+                self.complete_by = None;
+                return Ok(Some(item));
+            }
+            let under_way = !self.cutter.is_between_items();
+            let limit = if under_way {
+                Some(*self.complete_by.get_or_insert_with(|| Instant::now() + ITEM_TIMEOUT))
+            } else {
+                deadline
+            };
+            let count = match limit {
+                None => self.read_chunk().await?,
+                Some(limit) => match timeout_at(limit, self.read_chunk()).await {
+                    Ok(result) => result?,
+                    Err(_elapsed) if under_way => return Err(ReadError::Stalled { limit: ITEM_TIMEOUT }),
+                    Err(_elapsed) => return Err(ReadError::Silent),
+                },
+            };
+            if count == 0 {
+                return match self.cutter.buffered() {
+                    0 => Ok(None),
+                    buffered => Err(ReadError::Truncated { buffered }),
+                };
+            }
+        }
+    }
+
+    async fn read_chunk(&mut self) -> io::Result<usize> {
+        let Self { half, cutter, .. } = self;
+        poll_fn(|cx| half.poll_chunk(cx, |bytes| cutter.push(bytes))).await
     }
 }
 
 /// Writes items. Dropping both halves ends the stream.
 #[derive(Debug)]
-pub struct ItemWriter {}
+pub struct ItemWriter {
+    half: Half,
+    /// A message was begun and not finished: nothing can follow it.
+    torn: bool,
+}
 
 impl ItemWriter {
-    /// Sends one message in one write and flushes it. Not cancel-safe: drop the stream after cancelling it.
+    pub(crate) fn new(half: Half) -> Self {
+        Self { half, torn: false }
+    }
+
+    /// Sends one message in one write and flushes it. `payload` is exactly one RLP item.
+    ///
+    /// Not cancel-safe: after a call that was dropped half way the next one fails.
     ///
     /// # Errors
     /// See [`WriteError`]; the stream is over after any of them.
-    pub async fn write_item(&mut self, _code: u64, _payload: &[u8]) -> Result<(), WriteError> {
-        todo!()
+    pub async fn write_item(&mut self, code: u64, payload: &[u8]) -> Result<(), WriteError> {
+        if self.torn {
+            return Err(WriteError::Lost(io::ErrorKind::BrokenPipe.into()));
+        }
+        self.torn = true;
+        let message = encode_item(code, payload);
+        let limit = write_limit(message.len());
+        timeout(limit, self.send(&message))
+            .await
+            .map_err(|_elapsed| WriteError::Stalled { size: message.len(), limit })??;
+        self.torn = false;
+        Ok(())
     }
 
     /// Ends our direction cleanly (FIN), so that what was sent before is read by the peer. Bounded in time.
@@ -89,6 +159,38 @@ impl ItemWriter {
     /// # Errors
     /// See [`WriteError`].
     pub async fn close(&mut self) -> Result<(), WriteError> {
-        todo!()
+        self.torn = true;
+        let Self { half, .. } = self;
+        timeout(CLOSE_TIMEOUT, poll_fn(|cx| half.poll_close(cx)))
+            .await
+            .map_err(|_elapsed| WriteError::Stalled { size: 0, limit: CLOSE_TIMEOUT })??;
+        Ok(())
+    }
+
+    async fn send(&self, message: &[u8]) -> io::Result<()> {
+        let mut sent = 0;
+        while let Some(rest) = message.get(sent..).filter(|rest| !rest.is_empty()) {
+            match poll_fn(|cx| self.half.poll_write(cx, rest)).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => sent += count,
+            }
+        }
+        poll_fn(|cx| self.half.poll_flush(cx)).await
+    }
+}
+
+/// How long a message of `size` bytes may take to be handed to the transport.
+fn write_limit(size: usize) -> Duration {
+    WRITE_TIMEOUT + Duration::from_secs((size / SLOWEST_READER) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_messages_have_more_time() {
+        assert_eq!(write_limit(1000), WRITE_TIMEOUT);
+        assert_eq!(write_limit(10 * 1024 * 1024), WRITE_TIMEOUT + Duration::from_secs(160));
     }
 }

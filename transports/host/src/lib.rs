@@ -23,5 +23,7 @@ pub use error::{HostError, OpenError};
 pub use framing::{CutError, Item, ItemCutter, ItemLimits, encode_item};
 pub use host::{Host, ProtocolStream};
 pub use identity::{InvalidSecretKey, node_key, parse_peer_id, peer_id_of, peer_id_text};
-pub use item_io::{ItemReader, ItemWriter, ReadError, WriteError};
+pub use item_io::{
+    ITEM_TIMEOUT, ItemReader, ItemWriter, ReadError, SLOWEST_READER, WRITE_TIMEOUT, WriteError,
+};
 pub use stack::install_crypto_provider;

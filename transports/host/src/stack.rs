@@ -1,10 +1,181 @@
-//! The transports put together.
+//! The transports put together: TCP and WebSocket with their security and muxer, QUIC, names resolved.
+
+use std::{io, time::Duration};
+
+use futures::{AsyncRead, AsyncWrite, FutureExt, TryFutureExt, future, future::BoxFuture};
+use libp2p::{
+    PeerId, Transport,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::Boxed,
+        upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, SelectUpgrade, UpgradeInfo, Version},
+    },
+    dns,
+    identity::Keypair,
+    noise, quic, tcp, tls, websocket, yamux,
+};
+use tracing::warn;
+
+use crate::{HostError, HostLimits, convert::in_full};
+
+/// Largest WebSocket frame; the default of 256 MiB would let one frame take the memory.
+const MAX_WEBSOCKET_FRAME: usize = 1024 * 1024;
+
+/// What a QUIC peer may send on one stream before we read; thousands of stalled peers may pin it all.
+const QUIC_STREAM_WINDOW: u32 = 1024 * 1024;
+
+/// What a QUIC peer may send on all streams of a connection before we read.
+const QUIC_CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+
+/// Silence after which a QUIC connection is given up; short outages of a phone's network survive.
+const QUIC_IDLE: Duration = Duration::from_secs(30);
+
+/// Silence after which QUIC asks whether the peer is there.
+const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Makes AWS-LC the process's TLS provider, unless one is installed already.
 ///
 /// Two providers are compiled in (libp2p's TLS and QUIC bring AWS-LC, its WebSocket brings ring); who asks rustls
-/// for the default then panics unless one was chosen. Called first thing in `main` and in every test.
+/// for the default then panics unless one was chosen. Call it first thing in `main` and in every test.
 pub fn install_crypto_provider() {
     // An error says that another one was installed before, which is just as well.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+type Connections = Boxed<(PeerId, StreamMuxerBox)>;
+
+/// WebSocket over TCP, TCP, and QUIC as one transport.
+///
+/// Without a readable resolver configuration the host still runs; only names cannot be dialed then.
+pub(crate) fn build(keypair: &Keypair, limits: &HostLimits) -> Result<Connections, HostError> {
+    match (
+        dns::tokio::Transport::system(plain_tcp()),
+        dns::tokio::Transport::system(direct(keypair, limits)?),
+    ) {
+        (Ok(tcp), Ok(direct)) => Ok(either(websocket_over(tcp, keypair, limits)?, direct.boxed())),
+        (Err(error), _) | (_, Err(error)) => {
+            warn!(reason = %error, "no name resolution: addresses with DNS names cannot be dialed");
+            Ok(either(websocket_over(plain_tcp(), keypair, limits)?, direct(keypair, limits)?))
+        }
+    }
+}
+
+/// WebSocket comes first and has resolved names itself: for TLS it needs the name, not the address behind it.
+fn either(first: Connections, second: Connections) -> Connections {
+    first.or_transport(second).map(|either, _| either.into_inner()).boxed()
+}
+
+fn direct(keypair: &Keypair, limits: &HostLimits) -> Result<Connections, HostError> {
+    let quic = quic::tokio::Transport::new(quic_config(keypair, limits))
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
+        .boxed();
+    Ok(either(secured_tcp(keypair, limits)?, quic))
+}
+
+fn plain_tcp() -> tcp::tokio::Transport {
+    tcp::tokio::Transport::new(tcp::Config::default())
+}
+
+fn secured_tcp(keypair: &Keypair, limits: &HostLimits) -> Result<Connections, HostError> {
+    let security = Security(SelectUpgrade::new(
+        tls::Config::new(keypair).map_err(|error| setup("tcp", &error))?,
+        noise::Config::new(keypair).map_err(|error| setup("tcp", &error))?,
+    ));
+    Ok(plain_tcp()
+        .upgrade(Version::V1Lazy)
+        .authenticate(security)
+        .multiplex(yamux_config(limits))
+        .timeout(limits.handshake_timeout)
+        .boxed())
+}
+
+/// Browsers know noise only, so TLS is not offered within a WebSocket.
+fn websocket_over<T>(transport: T, keypair: &Keypair, limits: &HostLimits) -> Result<Connections, HostError>
+where
+    T: Transport + Send + Unpin + 'static,
+    T::Error: Send + Sync + 'static,
+    T::Dial: Send + 'static,
+    T::ListenerUpgrade: Send + 'static,
+    T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let noise = noise::Config::new(keypair).map_err(|error| setup("ws", &error))?;
+    let mut websocket = websocket::Config::new(transport);
+    websocket.set_max_data_size(MAX_WEBSOCKET_FRAME);
+    Ok(websocket
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux_config(limits))
+        .timeout(limits.handshake_timeout)
+        .boxed())
+}
+
+fn yamux_config(limits: &HostLimits) -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(limits.streams);
+    config
+}
+
+fn quic_config(keypair: &Keypair, limits: &HostLimits) -> quic::Config {
+    let mut config = quic::Config::new(keypair);
+    config.max_concurrent_stream_limit = u32::try_from(limits.streams).unwrap_or(u32::MAX);
+    config.max_stream_data = QUIC_STREAM_WINDOW;
+    config.max_connection_data = QUIC_CONNECTION_WINDOW;
+    config.max_idle_timeout = QUIC_IDLE.as_millis() as u32;
+    config.keep_alive_interval = QUIC_KEEP_ALIVE;
+    config.handshake_timeout = limits.handshake_timeout;
+    config
+}
+
+fn setup(transport: &'static str, error: &dyn std::error::Error) -> HostError {
+    HostError::Transport { transport, reason: in_full(error) }
+}
+
+/// TLS or noise, as the two ends agree; a byte stream to an authenticated peer either way.
+#[derive(Clone)]
+struct Security(SelectUpgrade<tls::Config, noise::Config>);
+
+type Offered = SelectUpgrade<tls::Config, noise::Config>;
+type Secured<C> = future::Either<tls::TlsStream<C>, noise::Output<C>>;
+
+impl UpgradeInfo for Security {
+    type Info = <Offered as UpgradeInfo>::Info;
+    type InfoIter = <Offered as UpgradeInfo>::InfoIter;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        self.0.protocol_info()
+    }
+}
+
+impl<C> InboundConnectionUpgrade<C> for Security
+where
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    type Output = (PeerId, Secured<C>);
+    type Error = io::Error;
+    type Future = BoxFuture<'static, Result<Self::Output, Self::Error>>;
+
+    fn upgrade_inbound(self, socket: C, info: Self::Info) -> Self::Future {
+        self.0
+            .upgrade_inbound(socket, info)
+            .map_ok(future::Either::factor_first)
+            .map_err(io::Error::other)
+            .boxed()
+    }
+}
+
+impl<C> OutboundConnectionUpgrade<C> for Security
+where
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    type Output = (PeerId, Secured<C>);
+    type Error = io::Error;
+    type Future = BoxFuture<'static, Result<Self::Output, Self::Error>>;
+
+    fn upgrade_outbound(self, socket: C, info: Self::Info) -> Self::Future {
+        self.0
+            .upgrade_outbound(socket, info)
+            .map_ok(future::Either::factor_first)
+            .map_err(io::Error::other)
+            .boxed()
+    }
 }

@@ -1,1 +1,207 @@
-//! To come.
+//! The behaviour that carries protocol streams: one handler for each connection, and who is connected.
+
+mod handler;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{Endpoint, transport::PortUse},
+    swarm::{
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, THandler,
+        THandlerInEvent, THandlerOutEvent, ToSwarm,
+    },
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    ConnectionKey, HostLimits, ItemLimits, ItemReader, ItemWriter, OpenError, ProtocolStream,
+    channel::Channel,
+    convert::{Protocol, transport_name},
+    identity::wire_peer_id,
+};
+use handler::Handler;
+
+/// What handlers need of the host; the same for all.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// Protocols taken from others.
+    pub(crate) offered: Arc<[Protocol]>,
+    pub(crate) item_limits: ItemLimits,
+    pub(crate) limits: HostLimits,
+    /// Where streams of others go.
+    pub(crate) inbox: mpsc::Sender<ProtocolStream>,
+}
+
+/// What is known of one connection.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) key: ConnectionKey,
+    pub(crate) peer: PeerId,
+    pub(crate) transport: &'static str,
+    /// From identify; empty until it has come.
+    agent: Mutex<String>,
+}
+
+impl Facts {
+    /// The halves of a fresh stream on this connection, and the handler's part of it.
+    fn stream(
+        &self,
+        stream: libp2p::Stream,
+        protocol: &Protocol,
+        limits: &ItemLimits,
+    ) -> (Arc<Channel>, ProtocolStream) {
+        let (channel, reader, writer) = Channel::share(stream);
+        let stream = ProtocolStream {
+            peer: wire_peer_id(&self.peer),
+            connection: self.key,
+            transport: self.transport,
+            capability: protocol.capability.clone(),
+            agent: self.agent.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            ended: channel.ended().clone(),
+            reader: ItemReader::new(reader, limits.clone()),
+            writer: ItemWriter::new(writer),
+        };
+        (channel, stream)
+    }
+}
+
+/// Asks a connection's handler for a stream.
+#[derive(Debug)]
+pub(crate) struct OpenRequest {
+    /// Proposed in this order.
+    pub(crate) protocols: Arc<[Protocol]>,
+    /// Dropped without an answer if the connection goes.
+    pub(crate) reply: oneshot::Sender<Result<ProtocolStream, OpenError>>,
+}
+
+/// The behaviour.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    terms: Arc<Terms>,
+    next_key: u64,
+    connections: HashMap<ConnectionId, Arc<Facts>>,
+    by_key: BTreeMap<ConnectionKey, ConnectionId>,
+    requests: VecDeque<(PeerId, ConnectionId, OpenRequest)>,
+}
+
+impl Streams {
+    pub(crate) fn new(terms: Terms) -> Self {
+        Self {
+            terms: Arc::new(terms),
+            next_key: 1,
+            connections: HashMap::new(),
+            by_key: BTreeMap::new(),
+            requests: VecDeque::new(),
+        }
+    }
+
+    /// Opens a stream on an established connection. The swarm is to be polled next; it takes the request at once.
+    pub(crate) fn open(&mut self, connection: ConnectionId, request: OpenRequest) {
+        if let Some(facts) = self.connections.get(&connection) {
+            self.requests.push_back((facts.peer, connection, request));
+        }
+    }
+
+    /// The newest connection with `peer` over `transport`.
+    pub(crate) fn connection_with(&self, peer: &PeerId, transport: &str) -> Option<ConnectionId> {
+        self.connections
+            .iter()
+            .filter(|(_, facts)| facts.peer == *peer && facts.transport == transport)
+            .max_by_key(|(_, facts)| facts.key)
+            .map(|(connection, _)| *connection)
+    }
+
+    pub(crate) fn connection(&self, key: ConnectionKey) -> Option<ConnectionId> {
+        self.by_key.get(&key).copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<ConnectionId> {
+        self.connections.keys().copied().collect()
+    }
+
+    pub(crate) fn set_agent(&self, connection: ConnectionId, agent: String) {
+        if let Some(facts) = self.connections.get(&connection) {
+            *facts.agent.lock().unwrap_or_else(PoisonError::into_inner) = agent;
+        }
+    }
+
+    fn arrive(&mut self, connection: ConnectionId, peer: PeerId, transport: &'static str) -> Handler {
+        let key = ConnectionKey(self.next_key);
+        self.next_key += 1;
+        let facts = Arc::new(Facts { key, peer, transport, agent: Mutex::default() });
+        self.connections.insert(connection, facts.clone());
+        self.by_key.insert(key, connection);
+        Handler::new(self.terms.clone(), facts)
+    }
+
+    fn leave(&mut self, connection: ConnectionId) {
+        if let Some(facts) = self.connections.remove(&connection) {
+            self.by_key.remove(&facts.key);
+        }
+    }
+}
+
+impl NetworkBehaviour for Streams {
+    type ConnectionHandler = Handler;
+    type ToSwarm = Infallible;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        _remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(self.arrive(connection, peer, transport_name(local)))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        _role: Endpoint,
+        _port_use: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(self.arrive(connection, peer, transport_name(address)))
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionClosed(event) => self.leave(event.connection_id),
+            // Another behaviour refused a connection that this one had let in.
+            FromSwarm::DialFailure(event) => self.leave(event.connection_id),
+            FromSwarm::ListenFailure(event) => self.leave(event.connection_id),
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        _peer: PeerId,
+        _connection: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match event {}
+    }
+
+    fn poll(&mut self, _cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        match self.requests.pop_front() {
+            Some((peer_id, connection, event)) => {
+                let handler = NotifyHandler::One(connection);
+                Poll::Ready(ToSwarm::NotifyHandler { peer_id, handler, event })
+            }
+            None => Poll::Pending,
+        }
+    }
+}

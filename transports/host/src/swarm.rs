@@ -1,1 +1,367 @@
-//! To come.
+//! The task that owns the swarm: binds, dials, carries out what handles ask for, and goes down in order.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt};
+use libp2p::{
+    Multiaddr, PeerId, Swarm, TransportError,
+    core::transport::ListenerId,
+    identify,
+    multiaddr::Protocol as Part,
+    ping,
+    swarm::{
+        ConnectionId, DialError, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, trace, warn};
+
+use crate::{
+    ConnectionKey, HostError, Listen, OpenError,
+    behaviour::{Behaviour, BehaviourEvent},
+    convert::{Target, clean_agent, in_full, listen_address},
+    identity::wire_peer_id,
+    streams::OpenRequest,
+};
+
+/// Time for every listener to be bound.
+const BIND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time for connections to say goodbye when the host goes down.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A stream to be opened at `target`.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) target: Target,
+    pub(crate) request: OpenRequest,
+    pub(crate) reuse: Reuse,
+}
+
+/// Whether an open connection may carry the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    Allowed,
+    No,
+}
+
+/// What the task shows to the handles.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    addresses: Mutex<BTreeMap<ListenerOrder, Vec<Multiaddr>>>,
+    /// Connections to close; only living ones are kept, so it is no longer than their number.
+    closing: Mutex<BTreeSet<ConnectionKey>>,
+    work: Notify,
+    connections: AtomicUsize,
+    /// Asks the task to end.
+    pub(crate) stop: CancellationToken,
+    /// The task has ended.
+    pub(crate) done: CancellationToken,
+}
+
+/// Listeners in the order in which they were configured.
+type ListenerOrder = usize;
+
+impl Board {
+    pub(crate) fn addresses(&self) -> Vec<Multiaddr> {
+        locked(&self.addresses).values().flatten().cloned().collect()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn close(&self, connection: ConnectionKey) {
+        locked(&self.closing).insert(connection);
+        self.work.notify_one();
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The task's state.
+pub(crate) struct Task {
+    swarm: Swarm<Behaviour>,
+    board: Arc<Board>,
+    opens: mpsc::Receiver<Open>,
+    listeners: HashMap<ListenerId, ListenerOrder>,
+    /// Dials under way; the gate bounds them.
+    dials: HashMap<ConnectionId, (Target, OpenRequest)>,
+}
+
+impl Task {
+    pub(crate) fn new(swarm: Swarm<Behaviour>, board: Arc<Board>, opens: mpsc::Receiver<Open>) -> Self {
+        Self { swarm, board, opens, listeners: HashMap::new(), dials: HashMap::new() }
+    }
+
+    /// Binds all listeners; they are not heard before [`Task::run`].
+    pub(crate) async fn bind(&mut self, listen: &[Listen]) -> Result<(), HostError> {
+        for (order, listen) in listen.iter().enumerate() {
+            let address = listen_address(listen);
+            let refuse = |reason| HostError::Bind { address: address.to_string(), reason };
+            let listener = self.swarm.listen_on(address.clone()).map_err(|error| refuse(in_full(&error)))?;
+            self.listeners.insert(listener, order);
+            match timeout(BIND_TIMEOUT, self.bound(listener)).await {
+                Ok(result) => result.map_err(refuse)?,
+                Err(_elapsed) => return Err(refuse("the system gave no address for it".to_owned())),
+            }
+        }
+        // A listener on the unspecified address tells one address after the other: take what is there.
+        while let Some(Some(event)) = self.swarm.next().now_or_never() {
+            self.handle(event);
+        }
+        Ok(())
+    }
+
+    /// Waits for the listener's first address.
+    async fn bound(&mut self, listener: ListenerId) -> Result<(), String> {
+        loop {
+            let event = self.swarm.select_next_some().await;
+            let result = match &event {
+                SwarmEvent::NewListenAddr { listener_id, .. } if *listener_id == listener => Some(Ok(())),
+                SwarmEvent::ListenerError { listener_id, error } if *listener_id == listener => {
+                    Some(Err(in_full(error)))
+                }
+                SwarmEvent::ListenerClosed { listener_id, reason, .. } if *listener_id == listener => {
+                    let reason =
+                        reason.as_ref().err().map_or_else(|| "closed".to_owned(), |error| in_full(error));
+                    Some(Err(reason))
+                }
+                _ => None,
+            };
+            self.handle(event);
+            if let Some(result) = result {
+                return result;
+            }
+        }
+    }
+
+    /// Runs until it is stopped, every handle is gone, or something panics; then marks the host as ended.
+    pub(crate) async fn supervise(self) {
+        let board = self.board.clone();
+        let _ended = board.done.clone().drop_guard();
+        if AssertUnwindSafe(self.run()).catch_unwind().await.is_err() {
+            error!("the libp2p host panicked and has ended");
+        }
+        board.connections.store(0, Ordering::Relaxed);
+        locked(&board.addresses).clear();
+    }
+
+    async fn run(mut self) {
+        loop {
+            self.close_asked();
+            tokio::select! {
+                biased;
+                () = self.board.stop.cancelled() => break,
+                () = self.board.work.notified() => {}
+                open = self.opens.recv() => match open {
+                    Some(open) => self.open(open),
+                    None => break,
+                },
+                event = self.swarm.select_next_some() => self.handle(event),
+            }
+        }
+        self.go_down().await;
+    }
+
+    fn close_asked(&mut self) {
+        let asked = std::mem::take(&mut *locked(&self.board.closing));
+        for key in asked {
+            if let Some(connection) = self.swarm.behaviour().streams.connection(key) {
+                self.swarm.close_connection(connection);
+            }
+        }
+    }
+
+    async fn go_down(mut self) {
+        for listener in self.listeners.keys() {
+            self.swarm.remove_listener(*listener);
+        }
+        for connection in self.swarm.behaviour().streams.ids() {
+            self.swarm.close_connection(connection);
+        }
+        let goodbye = async {
+            while self.swarm.behaviour().streams.len() > 0 {
+                self.swarm.select_next_some().await;
+            }
+        };
+        if timeout(SHUTDOWN_TIMEOUT, goodbye).await.is_err() {
+            let left = self.swarm.behaviour().streams.len();
+            warn!(left, "connections did not close in time and were cut");
+        }
+    }
+
+    fn open(&mut self, open: Open) {
+        let Open { target, request, reuse } = open;
+        if reuse == Reuse::Allowed
+            && let Some(peer) = &target.peer
+            && let Some(connection) = self.swarm.behaviour().streams.connection_with(peer, target.transport)
+        {
+            self.swarm.behaviour_mut().streams.open(connection, request);
+            return;
+        }
+        let options = dial_options(&target);
+        let connection = options.connection_id();
+        match self.swarm.dial(options) {
+            Ok(()) => {
+                self.dials.insert(connection, (target, request));
+            }
+            Err(error) => fail(request, dial_error(&target, &error)),
+        }
+    }
+
+    fn handle(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                let peer = wire_peer_id(&peer_id);
+                debug!(%peer, incoming = endpoint.is_listener(), "connection established");
+                self.count();
+                self.dialed(connection_id);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, cause, .. } => {
+                let peer = wire_peer_id(&peer_id);
+                let cause = cause.map_or_else(|| "closed".to_owned(), |error| in_full(&error));
+                debug!(%peer, cause, "connection closed");
+                self.count();
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                if let Some((target, request)) = self.dials.remove(&connection_id) {
+                    fail(request, dial_error(&target, &error));
+                }
+            }
+            SwarmEvent::IncomingConnectionError { error, .. } => {
+                debug!(reason = in_full(&error), "incoming connection failed");
+            }
+            SwarmEvent::NewListenAddr { listener_id, address } => self.add_address(listener_id, address),
+            SwarmEvent::ExpiredListenAddr { listener_id, address } => {
+                self.remove_address(listener_id, &address);
+            }
+            SwarmEvent::ListenerError { error, .. } => warn!(reason = in_full(&error), "listener error"),
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                addresses.iter().for_each(|address| self.remove_address(listener_id, address));
+                let reason = reason.err().map_or_else(|| "closed".to_owned(), |error| in_full(&error));
+                error!(reason, "a listener is gone");
+            }
+            SwarmEvent::Behaviour(event) => self.handle_behaviour(event),
+            _ => {} // attempts and address candidates, which nobody waits for
+        }
+    }
+
+    fn handle_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Identify(identify::Event::Received { connection_id, info, .. }) => {
+                let agent = clean_agent(&info.agent_version);
+                self.swarm.behaviour().streams.set_agent(connection_id, agent);
+            }
+            BehaviourEvent::Ping(ping::Event { peer, connection, result }) => match result {
+                Err(ping::Failure::Timeout) => {
+                    debug!(peer = %wire_peer_id(&peer), "peer does not answer pings; connection closed");
+                    self.swarm.close_connection(connection);
+                }
+                Err(failure) => trace!(peer = %wire_peer_id(&peer), %failure, "ping failed"),
+                Ok(_) => {}
+            },
+            BehaviourEvent::Identify(_) => {}
+            BehaviourEvent::Gate(never) | BehaviourEvent::Memory(never) | BehaviourEvent::Streams(never) => {
+                match never {}
+            }
+        }
+    }
+
+    /// A connection that we may have dialed for a stream.
+    fn dialed(&mut self, connection: ConnectionId) {
+        let Some((_, request)) = self.dials.remove(&connection) else { return };
+        if request.reply.is_closed() {
+            self.swarm.close_connection(connection); // who asked has given up
+        } else {
+            self.swarm.behaviour_mut().streams.open(connection, request);
+        }
+    }
+
+    fn count(&self) {
+        self.board.connections.store(self.swarm.behaviour().streams.len(), Ordering::Relaxed);
+    }
+
+    fn add_address(&mut self, listener: ListenerId, address: Multiaddr) {
+        let Some(order) = self.listeners.get(&listener) else { return };
+        info!(%address, "listening");
+        let mut addresses = locked(&self.board.addresses);
+        let addresses = addresses.entry(*order).or_default();
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+
+    fn remove_address(&mut self, listener: ListenerId, address: &Multiaddr) {
+        let Some(order) = self.listeners.get(&listener) else { return };
+        if let Some(addresses) = locked(&self.board.addresses).get_mut(order) {
+            addresses.retain(|known| known != address);
+        }
+    }
+}
+
+fn dial_options(target: &Target) -> DialOpts {
+    let address = target.address.clone();
+    match target.peer {
+        Some(peer) => {
+            let options = DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address]);
+            // A second TCP connection from the listening port to the same place would clash with the first.
+            if target.transport == "quic" { options.build() } else { options.allocate_new_port().build() }
+        }
+        None => {
+            let options = DialOpts::unknown_peer_id().address(address);
+            if target.transport == "quic" { options.build() } else { options.allocate_new_port().build() }
+        }
+    }
+}
+
+fn fail(request: OpenRequest, error: OpenError) {
+    debug!(%error, "stream not opened");
+    let _ = request.reply.send(Err(error)); // nobody waits any more: fine
+}
+
+fn dial_error(target: &Target, error: &DialError) -> OpenError {
+    let address = target.text.clone();
+    match error {
+        DialError::WrongPeerId { obtained, .. } => OpenError::WrongPeer {
+            address,
+            expected: target.peer.as_ref().map(PeerId::to_string).unwrap_or_default(),
+            obtained: obtained.to_string(),
+        },
+        DialError::LocalPeerId { .. } => OpenError::Oneself(address),
+        DialError::Denied { cause } => OpenError::Refused(in_full(cause)),
+        DialError::NoAddresses => OpenError::Address { address, reason: "no address".to_owned() },
+        DialError::Aborted | DialError::DialPeerConditionFalse(_) => OpenError::ConnectionLost,
+        DialError::Transport(attempts) => {
+            if let [(_, TransportError::MultiaddrNotSupported(_))] = attempts.as_slice() {
+                let reason = "no transport of this host dials it".to_owned();
+                return OpenError::Address { address, reason };
+            }
+            let reasons: Vec<String> = attempts.iter().map(|(_, error)| in_full(error)).collect();
+            OpenError::Unreachable { address, reason: reasons.join("; ") }
+        }
+    }
+}
+
+/// `address` with the peer behind it, dialable as it stands.
+pub(crate) fn with_peer(address: Multiaddr, peer: PeerId) -> Multiaddr {
+    match address.iter().last() {
+        Some(Part::P2p(_)) => address,
+        _ => address.with(Part::P2p(peer)),
+    }
+}
