@@ -76,11 +76,13 @@ pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
     }
 }
 
+/// From a fresh connection to a session. The place among the handshakes is held to the end, farewells
+/// included: what strangers can start is bounded by it.
 async fn greet(
     shared: Arc<Shared>,
     stream: TcpStream,
     seen: Arc<SeenAuths>,
-    pending: OwnedSemaphorePermit,
+    _pending: OwnedSemaphorePermit,
     passed: Passed,
 ) {
     let connection = Connection::accept(Arc::clone(&shared.inbound), randomness(), seen, tcp::now());
@@ -90,13 +92,11 @@ async fn greet(
         () = shared.closing.cancelled() => return,
         greeted = tcp::greet(&mut link) => greeted,
     };
-    let farewell = shared.limits.farewell;
     let greeting = match greeted {
         Ok(greeting) => greeting,
         Err(end) => {
             debug!(%end, "no handshake");
-            drop(pending);
-            return link.finish(farewell).await;
+            return link.finish(shared.farewell_due()).await;
         }
     };
     let peer = PeerId::devp2p(greeting.peer);
@@ -105,16 +105,20 @@ async fn greet(
         Ok(place) => place,
         Err(refusal) => {
             debug!(%peer, ?refusal, "peer refused");
-            drop(pending);
-            return link.leave(reason_of(refusal), farewell).await;
+            return link.leave(reason_of(refusal), shared.farewell_due()).await;
         }
     };
     // The owner's queue: who finds no room in it in time is told to come later.
-    let room = tokio::time::timeout(shared.limits.intake, shared.incoming.reserve()).await;
+    let room = tokio::select! {
+        biased;
+        () = shared.closing.cancelled() => {
+            return link.leave(DisconnectReason::ClientQuitting, shared.farewell_due()).await;
+        }
+        room = tokio::time::timeout(shared.limits.intake, shared.incoming.reserve()) => room,
+    };
     let Ok(Ok(room)) = room else {
         debug!(%peer, "peer refused: nobody takes new sessions");
-        drop((pending, place));
-        return link.leave(DisconnectReason::TooManyPeers, farewell).await;
+        return link.leave(DisconnectReason::TooManyPeers, shared.farewell_due()).await;
     };
     let about = About {
         id: place.id,

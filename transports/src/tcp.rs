@@ -4,7 +4,7 @@ mod link;
 
 use causeway_rlpx::{Closed, DisconnectReason, Event};
 use causeway_wire::{NodeKey, SharedCapability};
-use tracing::debug;
+use tracing::{debug, trace};
 
 use crate::{
     Limits,
@@ -98,24 +98,24 @@ pub(crate) async fn run(
     drop(place); // before the owner hears of it: it may dial again at once
     session.events.closed(reason);
     session.outbox.close();
+    let until = tokio::time::Instant::now() + limits.farewell;
     match outcome {
         Outcome::Ordered(end) => {
             let last_words = async {
-                while let Ok(outgoing) = session.outbox.try_recv() {
+                while let Some(outgoing) = session.outbox.recv().await {
                     link.send(&shared, outgoing);
                     while link.unwritten() >= SEALED_AHEAD {
                         link.step(false).await?;
                     }
                 }
-                Ok(())
+                Ok::<(), Lost>(())
             };
-            let said: Result<Result<(), Lost>, _> = tokio::time::timeout(limits.farewell, last_words).await;
-            if !matches!(said, Ok(Err(_))) {
-                link.leave(DisconnectReason::from_code(end.reason()), limits.farewell).await;
+            if let Ok(Ok(())) = tokio::time::timeout_at(until, last_words).await {
+                link.leave(DisconnectReason::from_code(end.reason()), until).await;
             }
         }
-        Outcome::Unready => link.leave(DisconnectReason::Timeout, limits.farewell).await,
-        Outcome::Closed(_) => link.finish(limits.farewell).await,
+        Outcome::Unready => link.leave(DisconnectReason::Timeout, until).await,
+        Outcome::Closed(_) => link.finish(until).await,
         Outcome::Lost(_) => {}
     }
 }
@@ -147,26 +147,27 @@ async fn carry(
                 first_message_due = None;
             }
         }
-        if let Some(place) = slot.take() {
-            if let Some((code, payload)) = held.take() {
-                if let Err(OwnerGone) = events.message(code, payload, place) {
-                    return Outcome::Ordered(SessionEnd::end(ending, events).await);
-                }
-                continue;
+        if held.is_some()
+            && let Some(place) = slot.take()
+            && let Some((code, payload)) = held.take()
+        {
+            trace!(code, size = payload.len(), "message");
+            if let Err(OwnerGone) = events.message(code, payload, place) {
+                return Outcome::Ordered(SessionEnd::end(ending, events).await);
             }
-            slot = Some(place);
+            continue;
         }
         tokio::select! {
             biased;
             end = SessionEnd::end(ending, events) => return Outcome::Ordered(end),
             // The slot comes before the read: without one the peer's bytes stay in its socket.
             place = events.slot(), if slot.is_none() => slot = Some(place),
+            Some(outgoing) = outbox.recv(), if link.unwritten() < SEALED_AHEAD => link.send(shared, outgoing),
             stepped = link.step(slot.is_some() && held.is_none()) => {
                 if let Err(lost) = stepped {
                     return Outcome::Lost(lost);
                 }
             }
-            Some(outgoing) = outbox.recv(), if link.unwritten() < SEALED_AHEAD => link.send(shared, outgoing),
             () = until(first_message_due) => return Outcome::Unready,
         }
     }

@@ -277,7 +277,11 @@ impl Shared {
 
     /// Lets a connection that came to nothing say goodbye.
     pub(crate) fn spawn_farewell(&self, link: Link) {
-        let within = self.limits.farewell;
-        self.spawn(link.finish(within));
+        self.spawn(link.finish(self.farewell_due()));
+    }
+
+    /// When a farewell that begins now has to be over.
+    pub(crate) fn farewell_due(&self) -> Instant {
+        Instant::now() + self.limits.farewell
     }
 }

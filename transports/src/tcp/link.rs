@@ -139,7 +139,6 @@ impl Link {
                 let got = got?;
                 self.took(got);
             }
-            else => std::future::pending().await,
         }
         Ok(())
     }
@@ -198,16 +197,19 @@ impl Link {
     }
 
     /// Says goodbye and ends the connection, within a limit.
-    pub(crate) async fn leave(mut self, reason: DisconnectReason, within: Duration) {
+    pub(crate) async fn leave(mut self, reason: DisconnectReason, until: tokio::time::Instant) {
         self.close(reason);
-        self.finish(within).await;
+        self.finish(until).await;
     }
 
     /// Writes what is due, ends our direction and waits for the peer's end: closing a socket with unread
     /// bytes resets it, and a reset may overtake the farewell.
-    pub(crate) async fn finish(mut self, within: Duration) {
+    pub(crate) async fn finish(mut self, until: tokio::time::Instant) {
+        self.collect();
+        if self.unwritten == 0 {
+            return; // nothing to say
+        }
         let farewell = async {
-            self.collect();
             while let Some(mut piece) = self.output.pop_front() {
                 self.writer.write_all_buf(&mut piece).await?;
             }
@@ -219,7 +221,7 @@ impl Link {
             }
             Ok::<(), io::Error>(())
         };
-        match tokio::time::timeout(within, farewell).await {
+        match tokio::time::timeout_at(until, farewell).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => trace!(%error, "no farewell"),
             Err(_) => trace!("no end from the peer in time"),
