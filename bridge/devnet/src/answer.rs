@@ -94,20 +94,20 @@ impl DevChain {
 
     /// The block `step` before or after another one: before it on its own branch, after it only on the canonical one.
     fn step<'a>(&'a self, from: &'a Block, step: u64, reverse: bool) -> Option<&'a Block> {
-        let number = from.header.number;
+        let number = from.number;
         let mut block = from;
         if !reverse {
             return if self.is_canonical(from) { self.at(number.checked_add(step)?) } else { None };
         }
         let target = number.checked_sub(step)?;
-        while block.header.number > target && !self.is_canonical(block) {
-            block = self.blocks.get(&block.header.parent_hash)?;
+        while block.number > target && !self.is_canonical(block) {
+            block = self.blocks.get(&block.parent)?;
         }
-        if block.header.number == target { Some(block) } else { self.at(target) }
+        if block.number == target { Some(block) } else { self.at(target) }
     }
 
     fn is_canonical(&self, block: &Block) -> bool {
-        self.at(block.header.number).is_some_and(|canonical| std::ptr::eq(canonical, block))
+        self.at(block.number).is_some_and(|canonical| std::ptr::eq(canonical, block))
     }
 
     fn contents(&self, blocks: &[B256], part: fn(&Contents) -> &Bytes) -> Result<Vec<Bytes>, BackendError> {
@@ -175,7 +175,7 @@ impl DevChain {
         if known.status != UNKNOWN {
             return known;
         }
-        let (state, now) = (self.state().clone(), self.head().header.timestamp);
+        let (state, now) = (self.state().clone(), self.head().timestamp);
         let added = Transaction::decode(bytes)
             .and_then(|transaction| self.pool.add(Arc::new(transaction), &state, now));
         match added {

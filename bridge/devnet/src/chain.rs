@@ -16,7 +16,7 @@ use crate::state::State;
 use crate::traffic;
 use crate::transaction::Transaction;
 
-/// Longest chain: a week at one block every two seconds, about 200 MB of headers. All headers are kept,
+/// Longest chain: a week at one block every two seconds, about 250 MB of headers. All headers are kept,
 /// because light peers start from genesis; a longer chain ends with [`DevError::Full`].
 pub const MAX_BLOCKS: u64 = 302_400;
 /// Blocks off the canonical chain that are remembered.
@@ -75,13 +75,22 @@ pub enum DevError {
 /// One block.
 #[derive(Debug)]
 pub(crate) struct Block {
-    pub(crate) header: Header,
+    pub(crate) number: u64,
+    pub(crate) parent: B256,
+    pub(crate) timestamp: u64,
+    /// The header as it goes over the wire; decoded where it is needed, because there are so many.
     pub(crate) rlp: Bytes,
     pub(crate) td: U256,
     /// `None` once it is too old.
     pub(crate) contents: Option<Contents>,
     /// The state after it; `None` once it is too old.
     pub(crate) state: Option<State>,
+}
+
+impl Block {
+    fn header(&self) -> Header {
+        alloy_rlp::decode_exact(&self.rlp).expect("it was encoded here")
+    }
 }
 
 /// What is in a block beside its header.
@@ -133,6 +142,7 @@ pub struct Counts {
 pub struct DevChain {
     config: Config,
     signer: DevAccount,
+    traffic: DevAccount,
     pub(crate) blocks: HashMap<B256, Block>,
     /// Hashes by number.
     pub(crate) canonical: Vec<B256>,
@@ -162,6 +172,7 @@ impl DevChain {
         let mut chain = Self {
             config,
             signer: DevAccount::signer(),
+            traffic: DevAccount::traffic(),
             blocks: HashMap::new(),
             canonical: Vec::new(),
             side: VecDeque::new(),
@@ -188,7 +199,7 @@ impl DevChain {
     /// # Errors
     /// [`DevError::Full`].
     pub fn advance(&mut self, now: u64) -> Result<Option<B256>, DevError> {
-        if now < self.head().header.timestamp + PERIOD {
+        if now < self.head().timestamp + PERIOD {
             return Ok(None);
         }
         self.check_room(1)?;
@@ -201,13 +212,13 @@ impl DevChain {
     /// # Errors
     /// If there are not so many blocks with a state, or not enough seconds since the fork point for the branch.
     pub fn reorg(&mut self, depth: u64, now: u64) -> Result<B256, DevError> {
-        let most = self.head().header.number.min(self.states_kept() - 1);
+        let most = self.head().number.min(self.states_kept() - 1);
         if depth > most {
             return Err(DevError::TooDeep { depth, most });
         }
         self.check_room(1)?;
-        let fork = self.head().header.number - depth;
-        let base = self.at(fork).map_or(0, |block| block.header.timestamp);
+        let fork = self.head().number - depth;
+        let base = self.at(fork).map_or(0, |block| block.timestamp);
         let earliest = base + (depth + 1) * PERIOD;
         if now < earliest {
             return Err(DevError::TooEarly { now, earliest });
@@ -224,17 +235,17 @@ impl DevChain {
     pub fn head_update(&self) -> HeadUpdate {
         let head = self.head();
         HeadUpdate {
-            head: Head { hash: self.head_hash(), number: head.header.number, td: head.td },
-            timestamp: head.header.timestamp,
+            head: Head { hash: self.head_hash(), number: head.number, td: head.td },
+            timestamp: head.timestamp,
             lineage: self.canonical.iter().rev().take(HeadUpdate::LINEAGE).copied().collect(),
             origins: Arc::new([]),
         }
     }
 
     /// The header and its hash at a number of the canonical chain.
-    pub fn header(&self, number: u64) -> Option<(B256, &Header)> {
+    pub fn header(&self, number: u64) -> Option<(B256, Header)> {
         let hash = self.canonical.get(usize::try_from(number).ok()?)?;
-        Some((*hash, &self.blocks.get(hash)?.header))
+        Some((*hash, self.blocks.get(hash)?.header()))
     }
 
     /// Something recent to ask for; `None` only if somebody has emptied the account behind the traffic.
@@ -242,7 +253,7 @@ impl DevChain {
         self.canonical.iter().rev().take(HeadUpdate::LINEAGE).find_map(|hash| {
             let block = self.blocks.get(hash)?;
             let transaction = block.contents.as_ref()?.call?;
-            let number = block.header.number;
+            let number = block.number;
             let slot = U256::from(number);
             let value = self.head().state.as_ref()?.account(genesis::CONTRACT)?.slot(slot);
             Some(Sample { number, block: *hash, transaction, slot, value })
@@ -311,10 +322,10 @@ impl DevChain {
 
     fn seal(&mut self, timestamp: u64) -> B256 {
         let state = self.state().clone();
-        let parent = &self.head().header;
-        let mut draft = Draft::new(parent, state, &self.canonical, timestamp, self.signer.address);
+        let parent = self.head().header();
+        let mut draft = Draft::new(&parent, state, &self.canonical, timestamp, self.signer.address);
         let sent = self.pool.fill(&mut draft, traffic::GAS);
-        let call = traffic::fill(&mut draft, self.branch);
+        let call = traffic::fill(&mut draft, &self.traffic, self.branch);
         let mut filled = draft.finish();
         seal(&mut filled.header, &self.signer, self.branch);
         let contents = Contents {
@@ -336,8 +347,16 @@ impl DevChain {
             self.included.insert(*transaction, Inclusion { block: hash, number, index });
         }
         self.pool.settle(&state, header.timestamp);
-        let td = parent_td + header.difficulty;
-        self.blocks.insert(hash, Block { header, rlp, td, contents: Some(contents), state: Some(state) });
+        let block = Block {
+            number,
+            parent: header.parent_hash,
+            timestamp: header.timestamp,
+            rlp,
+            td: parent_td + header.difficulty,
+            contents: Some(contents),
+            state: Some(state),
+        };
+        self.blocks.insert(hash, block);
         self.canonical.push(hash);
         self.forget(number);
         hash
@@ -345,10 +364,11 @@ impl DevChain {
 
     /// Drops what is too old for a head of this number.
     fn forget(&mut self, head: u64) {
-        if let Some(old) = head.checked_sub(self.states_kept()).and_then(|number| self.at_mut(number)) {
+        let (states_kept, bodies_kept) = (self.states_kept(), self.config.bodies_kept.max(1));
+        if let Some(old) = head.checked_sub(states_kept).and_then(|number| self.at_mut(number)) {
             old.state = None;
         }
-        let old = head.checked_sub(self.config.bodies_kept.max(1)).and_then(|number| self.at_mut(number));
+        let old = head.checked_sub(bodies_kept).and_then(|number| self.at_mut(number));
         for transaction in
             old.and_then(|old| old.contents.take()).map_or_else(Vec::new, |contents| contents.transactions)
         {
@@ -361,10 +381,10 @@ impl DevChain {
         }
         for hash in &self.side {
             let Some(block) = self.blocks.get_mut(hash) else { continue };
-            if block.header.number + self.config.states_kept.max(1) <= head {
+            if block.number + states_kept <= head {
                 block.state = None;
             }
-            if block.header.number + self.config.bodies_kept.max(1) <= head {
+            if block.number + bodies_kept <= head {
                 block.contents = None;
             }
         }
@@ -387,7 +407,7 @@ impl DevChain {
             }
             sent.extend(contents.sent.iter().rev().cloned());
         }
-        let (state, now) = (self.state().clone(), self.head().header.timestamp);
+        let (state, now) = (self.state().clone(), self.head().timestamp);
         for transaction in sent.into_iter().rev() {
             // One that is refused now has been replaced meanwhile, or its funds came from the old branch.
             let _ = self.pool.add(transaction, &state, now);

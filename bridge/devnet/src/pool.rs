@@ -64,6 +64,7 @@ impl Pool {
         if state.balance(sender) < transaction.cost() {
             return Err(Refusal::Funds);
         }
+        transaction.check_gas()?;
         let queue = self.senders.get(&sender);
         let replaced = queue.and_then(|queue| queue.get(&nonce)).map(|waiting| &waiting.transaction);
         if let Some(replaced) = replaced {
@@ -92,28 +93,27 @@ impl Pool {
     /// Fills a block in order of arrival, but for `reserve` gas; gives what went in.
     pub(crate) fn fill(&mut self, draft: &mut Draft, reserve: u64) -> Vec<Arc<Transaction>> {
         let mut taken = Vec::new();
-        let mut passed_over = Vec::new();
-        while let Some(transaction) = self.next(draft.state(), &passed_over) {
+        let ready = |pool: &Self, sender, state: &State| {
+            let waiting = pool.senders.get(&sender)?.get(&state.nonce(sender))?;
+            Some((waiting.arrival, Arc::clone(&waiting.transaction)))
+        };
+        // One of each sender: the others follow when it is in.
+        let senders = self.senders.keys().copied();
+        let mut next: BTreeMap<_, _> =
+            senders.filter_map(|sender| ready(self, sender, draft.state())).collect();
+        while let Some((_, transaction)) = next.pop_first() {
             let fits = transaction.envelope.gas_limit().saturating_add(reserve) <= draft.gas_left();
             match if fits { draft.push(&transaction) } else { Err(Unfit::ForNow) } {
                 Ok(()) => {
                     self.take(transaction.sender, transaction.nonce());
+                    next.extend(ready(self, transaction.sender, draft.state()));
                     taken.push(transaction);
                 }
-                Err(Unfit::ForNow) => passed_over.push(transaction.sender),
-                Err(Unfit::ForGood) => {
-                    self.take(transaction.sender, transaction.nonce());
-                }
+                Err(Unfit::ForNow) => {}
+                Err(Unfit::ForGood) => self.take(transaction.sender, transaction.nonce()),
             }
         }
         taken
-    }
-
-    /// The transaction that came first of those whose nonce is their sender's next.
-    fn next(&self, state: &State, passed_over: &[Address]) -> Option<Arc<Transaction>> {
-        let ready = self.senders.iter().filter(|(sender, _)| !passed_over.contains(sender));
-        let ready = ready.filter_map(|(sender, queue)| queue.get(&state.nonce(*sender)));
-        ready.min_by_key(|waiting| waiting.arrival).map(|waiting| Arc::clone(&waiting.transaction))
     }
 
     /// Lets go of what can no longer be included, or has waited too long.

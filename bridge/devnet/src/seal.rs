@@ -1,7 +1,7 @@
 //! Clique seals (EIP-225): who made a block is in its extra data.
 
 use alloy_consensus::Header;
-use alloy_primitives::{B256, keccak256};
+use causeway_verify::clique_seal_hash;
 
 use crate::account::DevAccount;
 use crate::genesis::EPOCH;
@@ -19,13 +19,11 @@ pub(crate) fn seal(header: &mut Header, signer: &DevAccount, branch: u64) {
     if header.number.is_multiple_of(EPOCH) {
         extra.extend_from_slice(signer.address.as_slice());
     }
+    let unsealed = extra.len();
+    extra.resize(unsealed + SEAL, 0);
     header.extra_data = extra.clone().into();
-    let signature = signer.sign_hash(seal_hash(header));
+    let signature = signer.sign_hash(clique_seal_hash(header));
+    extra.truncate(unsealed);
     extra.extend_from_slice(&signature.as_rsy());
     header.extra_data = extra.into();
-}
-
-/// What the signer signs: the header without the signature, which is not there yet.
-fn seal_hash(unsealed: &Header) -> B256 {
-    keccak256(alloy_rlp::encode(unsealed))
 }

@@ -20,8 +20,7 @@ const RECIPIENTS: u64 = 16;
 
 /// Puts a transfer with a priority fee, a call of the contract and, in two of three blocks, a legacy
 /// transfer into the block; gives the hash of the call.
-pub(crate) fn fill(draft: &mut Draft, branch: u64) -> Option<B256> {
-    let sender = DevAccount::traffic();
+pub(crate) fn fill(draft: &mut Draft, sender: &DevAccount, branch: u64) -> Option<B256> {
     let number = draft.number();
     let first = draft.state().nonce(sender.address);
     let fee = u128::from(draft.base_fee()) + u128::from(TIP);
@@ -38,8 +37,8 @@ pub(crate) fn fill(draft: &mut Draft, branch: u64) -> Option<B256> {
         value,
         ..TxEip1559::default()
     };
-    push(draft, sender.sign(transfer).into());
-    let call = push(draft, call(&sender, first + 1, number, fee));
+    push(draft, sender, sender.sign(transfer).into());
+    let call = push(draft, sender, call(sender, first + 1, number, fee));
     if !number.is_multiple_of(3) {
         let transfer = TxLegacy {
             chain_id: Some(CHAIN_ID),
@@ -50,7 +49,7 @@ pub(crate) fn fill(draft: &mut Draft, branch: u64) -> Option<B256> {
             value,
             input: Bytes::new(),
         };
-        push(draft, sender.sign(transfer).into());
+        push(draft, sender, sender.sign(transfer).into());
     }
     call
 }
@@ -86,8 +85,8 @@ fn call(sender: &DevAccount, nonce: u64, number: u64, fee: u128) -> TxEnvelope {
     }
 }
 
-fn push(draft: &mut Draft, envelope: TxEnvelope) -> Option<B256> {
-    let transaction = Transaction::signed(envelope).ok()?;
+fn push(draft: &mut Draft, sender: &DevAccount, envelope: TxEnvelope) -> Option<B256> {
+    let transaction = Transaction::signed(envelope, sender.address);
     draft.push(&transaction).ok()?;
     Some(transaction.hash)
 }

@@ -65,15 +65,6 @@ impl Transaction {
         if !bytes.is_empty() {
             return Err(Refusal::Malformed);
         }
-        Self::new(envelope, size)
-    }
-
-    pub(crate) fn signed(envelope: TxEnvelope) -> Result<Self, Refusal> {
-        let size = envelope.encode_2718_len();
-        Self::new(envelope, size)
-    }
-
-    fn new(envelope: TxEnvelope, size: usize) -> Result<Self, Refusal> {
         let (signed_hash, signature) = match &envelope {
             TxEnvelope::Legacy(signed) => (signed.signature_hash(), signed.signature()),
             TxEnvelope::Eip2930(signed) => (signed.signature_hash(), signed.signature()),
@@ -88,7 +79,12 @@ impl Transaction {
         Ok(Self { hash: *envelope.hash(), envelope, sender, size })
     }
 
-    /// The checks that need no state.
+    /// A transaction that was just signed here.
+    pub(crate) fn signed(envelope: TxEnvelope, sender: Address) -> Self {
+        Self { hash: *envelope.hash(), size: envelope.encode_2718_len(), envelope, sender }
+    }
+
+    /// The checks that come first and need no state.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         if self.envelope.gas_limit() > GAS_LIMIT {
             return Err(Refusal::GasLimit);
@@ -99,10 +95,12 @@ impl Transaction {
         if self.tip() == 0 {
             return Err(Refusal::Underpriced);
         }
-        if self.envelope.gas_limit() < self.intrinsic_gas() {
-            return Err(Refusal::IntrinsicGas);
-        }
         Ok(())
+    }
+
+    /// The check that comes last, after those against the state.
+    pub(crate) fn check_gas(&self) -> Result<(), Refusal> {
+        if self.envelope.gas_limit() < self.intrinsic_gas() { Err(Refusal::IntrinsicGas) } else { Ok(()) }
     }
 
     pub(crate) fn nonce(&self) -> u64 {

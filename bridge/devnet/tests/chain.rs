@@ -137,7 +137,7 @@ fn a_gap_in_nonces_queues_until_it_is_filled() {
     let [alice, ..] = DevAccount::funded();
     let late = encode(transfer(&alice, 1, U256::from(1)));
 
-    assert_eq!(send(&mut chain, &[late.clone()])[0].status, 1);
+    assert_eq!(send(&mut chain, std::slice::from_ref(&late))[0].status, 1);
     chain.advance(NOW + 2).expect("there is room");
     assert_eq!(status(&mut chain, &late).status, 1);
 
@@ -255,6 +255,30 @@ fn contracts_can_be_created_and_destroyed_by_senders() {
 }
 
 #[test]
+fn an_answer_stops_at_two_mebibytes() {
+    let mut chain = chain();
+    let [alice, ..] = DevAccount::funded();
+    // Init code that returns the largest code, 24,576 zeros: PUSH2 6000, PUSH1 0, RETURN.
+    let create = TxEip1559 {
+        chain_id: genesis::CHAIN_ID,
+        gas_limit: 6_000_000,
+        max_fee_per_gas: 5_000_000_000,
+        max_priority_fee_per_gas: 1,
+        to: TxKind::Create,
+        input: Bytes::from_static(&[0x61, 0x60, 0, 0x60, 0, 0xf3]),
+        ..TxEip1559::default()
+    };
+    send(&mut chain, &[encode(alice.sign(create))]);
+    chain.advance(NOW + 2).expect("there is room");
+    let account = AccountKey::Address(alice.address.create(0));
+    let request = CodeRequest { block: chain.head_update().head.hash, account };
+
+    let Ok(Answer::Codes(codes)) = chain.answer(Query::Codes(vec![request; 200])) else { panic!("no codes") };
+
+    assert_eq!(codes.len(), (2 * 1024 * 1024_usize).div_ceil(24_576));
+}
+
+#[test]
 fn memory_is_bounded_over_two_thousand_blocks() {
     let mut chain =
         DevChain::new(Config { bodies_kept: 500, ..Config::at(NOW) }).expect("the configuration is good");
@@ -286,7 +310,7 @@ fn a_reorganisation_is_told_by_its_depth_and_keeps_what_was_sent() {
     let mut chain = chain();
     let [alice, ..] = DevAccount::funded();
     let sent = encode(transfer(&alice, 0, U256::from(5)));
-    send(&mut chain, &[sent.clone()]);
+    send(&mut chain, std::slice::from_ref(&sent));
     for block in 1..=4 {
         chain.advance(NOW + 2 * block).expect("there is room");
     }
