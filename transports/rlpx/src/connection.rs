@@ -506,3 +506,6 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection").field("stage", &stage).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,3 +223,30 @@ pub(crate) fn take<'a>(input: &mut &'a [u8], count: usize) -> &'a [u8] {
     *input = rest;
     taken
 }
+
+#[cfg(test)]
+impl Sealer {
+    /// Seals any header, and any data behind it.
+    pub(crate) fn seal_raw(&mut self, mut header: [u8; BLOCK], data: Option<&[u8]>) -> Vec<u8> {
+        self.cipher.apply_keystream(&mut header);
+        let mut frame = header.to_vec();
+        frame.extend_from_slice(&self.mac.header(&header));
+        if let Some(data) = data {
+            let mut body = data.to_vec();
+            body.resize(data.len().next_multiple_of(BLOCK), 0);
+            self.cipher.apply_keystream(&mut body);
+            self.mac.absorb(&body);
+            frame.extend_from_slice(&body);
+            frame.extend_from_slice(&self.mac.body());
+        }
+        frame
+    }
+}
+
+#[cfg(test)]
+impl Opener {
+    /// Memory that the body's buffer holds.
+    pub(crate) fn reserved(&self) -> usize {
+        self.body.capacity()
+    }
+}
