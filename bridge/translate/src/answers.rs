@@ -73,19 +73,14 @@ pub(crate) fn presentable(request: u64, amount: u64, mut answer: Answer) -> Opti
             }
             items.truncate(fitting);
         }
-        // Proofs stand and fall as a whole.
-        Answer::Proofs(_) | Answer::HelperTries { .. } => {
-            if size(&answer) > limit::ANSWER_BYTES - ENVELOPE {
-                return None;
-            }
-        }
+        Answer::Proofs(_) | Answer::HelperTries { .. } => {} // they stand and fall as a whole
         Answer::TransactionStatus(statuses) => {
             if statuses.len() as u64 != amount {
                 return None;
             }
         }
     }
-    Some(answer)
+    (size(&answer) <= limit::ANSWER_BYTES - ENVELOPE).then_some(answer)
 }
 
 /// The bytes of an answer's items.
@@ -99,7 +94,7 @@ pub(crate) fn size(answer: &Answer) -> usize {
         Answer::HelperTries { nodes, auxiliary } => {
             nodes.iter().chain(auxiliary).map(|item| item.len()).sum()
         }
-        Answer::TransactionStatus(statuses) => statuses.iter().map(|status| 50 + status.error.len()).sum(),
+        Answer::TransactionStatus(statuses) => statuses.iter().map(|status| 64 + status.error.len()).sum(),
     }
 }
 
