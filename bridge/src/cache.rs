@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use alloy_consensus::TrieAccount;
 use alloy_primitives::{B256, Bytes};
-use causeway_verify::Account;
 use causeway_wire::ProofRequest;
 use quick_cache::{Weighter, sync::Cache};
 
@@ -32,7 +32,7 @@ pub(crate) enum Value {
     /// Several objects' bytes.
     Items(Arc<[Bytes]>),
     /// A proven account; `None` for a proven absence.
-    Account(Option<Account>),
+    Account(Option<TrieAccount>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ impl Weighter<Key, Value> for ByBytes {
         let value = match value {
             Value::Item(item) => item.len(),
             Value::Items(items) => items.iter().map(|item| item.len() + size_of::<Bytes>()).sum(),
-            Value::Account(_) => size_of::<Account>(),
+            Value::Account(_) => size_of::<TrieAccount>(),
         };
         (OVERHEAD + key + value) as u64
     }
@@ -86,7 +86,7 @@ impl AnswerCache {
         }
     }
 
-    pub(crate) fn account(&self, block: B256, account: B256) -> Option<Option<Account>> {
+    pub(crate) fn account(&self, block: B256, account: B256) -> Option<Option<TrieAccount>> {
         match self.entries.get(&Key::Account(block, account))? {
             Value::Account(account) => Some(account),
             Value::Item(_) | Value::Items(_) => None,

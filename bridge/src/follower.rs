@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use alloy_primitives::{B256, Bytes};
+use alloy_consensus::Header;
+use alloy_primitives::{B256, Bytes, keccak256};
 use causeway_translate::AskError;
-use causeway_verify::{HeaderChain, HeaderError, Lie};
+use causeway_verify::{HeaderChain, HeaderError, Lie, check};
 use causeway_wire::{
     Answer, Head, HashOrNumber, HeadUpdate, Query,
     les::{Announce, Origin, limit},
@@ -29,6 +30,9 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// How often a full node may fail to show the head that it announced.
 const MAX_STRIKES: u32 = 3;
+
+/// Runs of 192 headers that are walked down from an announced head until they must have met our chain.
+const MAX_RUNS: usize = 12;
 
 /// Heads whose signed announcements are remembered.
 const ORIGIN_HEADS: usize = 16;
@@ -55,6 +59,8 @@ enum Stray {
     NotShown { number: u64 },
     #[error("it answered a question about headers with something else")]
     WrongKind,
+    #[error("header {index} of its answer {wrong}")]
+    Run { index: usize, wrong: &'static str },
     #[error(transparent)]
     Ask(#[from] AskError),
 }
@@ -186,7 +192,7 @@ impl Follower {
             let Some(oldest) = headers.last() else {
                 return Err(Stray::NotShown { number });
             };
-            let (oldest_number, parent) = causeway_verify::chain::link_of(oldest)?;
+            let (oldest_number, parent) = link_of(oldest)?;
             headers.reverse();
             runs.push(headers);
             if self.chain().number_of(&parent).is_some() {
@@ -196,7 +202,7 @@ impl Follower {
             if oldest_number <= root + 1 || oldest_number > number {
                 return Err(Stray::OtherChain { root });
             }
-            if runs.len() as u64 * limit::HEADERS > HeaderChain::MAX_REORG {
+            if runs.len() >= MAX_RUNS {
                 return Err(Stray::OtherChain { root: oldest_number });
             }
             (from, number) = (parent, oldest_number - 1);
@@ -215,10 +221,8 @@ impl Follower {
         reverse: bool,
     ) -> Result<Vec<Bytes>, Stray> {
         let query = Query::Headers { start, amount, skip: 0, reverse };
-        let Answer::Headers(headers) = upstream.ask(query.clone()).await? else {
-            return Err(Stray::WrongKind);
-        };
-        causeway_verify::check::run(&query, &headers)?;
+        let Answer::Headers(headers) = upstream.ask(query).await? else { return Err(Stray::WrongKind) };
+        check_run(start, amount, reverse, &headers)?;
         Ok(headers)
     }
 
@@ -234,14 +238,8 @@ impl Follower {
     fn publish(&self) {
         let update = {
             let chain = self.chain();
-            let known = chain.head();
-            let head = Head { hash: known.hash, number: known.header.number, td: known.td };
-            HeadUpdate {
-                head,
-                timestamp: known.header.timestamp,
-                lineage: chain.lineage(HeadUpdate::LINEAGE).into(),
-                origins: self.origins_of(&known.hash).into(),
-            }
+            let origins = self.origins_of(&chain.head().hash);
+            chain.head_update(origins.into())
         };
         self.heads.send_if_modified(|published| {
             let heavier = published.as_ref().is_none_or(|old| update.head.td > old.head.td);
@@ -254,19 +252,21 @@ impl Follower {
     }
 
     fn remember_origin(&self, tip: &Tip) {
-        let Some(origin) = &tip.origin else { return };
+        let signed: Vec<_> = tip.origins.iter().filter(|origin| check::origin(origin).is_ok()).cloned().collect();
+        if signed.is_empty() {
+            return;
+        }
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        match origins.iter_mut().find(|(hash, _)| *hash == tip.head.hash) {
-            Some((_, of_head)) => {
-                if of_head.len() < Announce::MAX_ORIGINS && of_head.iter().all(|other| other.node != origin.node) {
-                    of_head.push(origin.clone());
-                }
+        if origins.iter().all(|(hash, _)| *hash != tip.head.hash) {
+            if origins.len() >= ORIGIN_HEADS {
+                origins.pop_front();
             }
-            None => {
-                if origins.len() >= ORIGIN_HEADS {
-                    origins.pop_front();
-                }
-                origins.push_back((tip.head.hash, vec![origin.clone()]));
+            origins.push_back((tip.head.hash, Vec::new()));
+        }
+        let Some((_, of_head)) = origins.iter_mut().find(|(hash, _)| *hash == tip.head.hash) else { return };
+        for origin in signed {
+            if of_head.len() < Announce::MAX_ORIGINS && of_head.iter().all(|other| other.node != origin.node) {
+                of_head.push(origin);
             }
         }
     }
@@ -276,4 +276,44 @@ impl Follower {
         let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         origins.iter().find(|(head, _)| head == hash).map(|(_, of_head)| of_head.clone()).unwrap_or_default()
     }
+}
+
+/// Number and parent of a header.
+fn link_of(rlp: &[u8]) -> Result<(u64, B256), Stray> {
+    let header: Header =
+        alloy_rlp::decode_exact(rlp).map_err(|_| Stray::Run { index: 0, wrong: "is not a header" })?;
+    Ok((header.number, header.parent_hash))
+}
+
+/// Whether a run of headers begins where it was asked to and each links to the next. Whether it fits our
+/// chain is for the insertion to say: it may be a branch.
+fn check_run(start: HashOrNumber, amount: u64, reverse: bool, headers: &[Bytes]) -> Result<(), Stray> {
+    if headers.len() as u64 > amount {
+        return Err(Stray::Run { index: headers.len() - 1, wrong: "was not asked for" });
+    }
+    let mut previous: Option<(u64, B256, B256)> = None;
+    for (index, rlp) in headers.iter().enumerate() {
+        let wrong = |wrong| Err(Stray::Run { index, wrong });
+        let Ok((number, parent)) = link_of(rlp) else { return wrong("is not a header") };
+        let hash = keccak256(rlp);
+        match (previous, start) {
+            (None, HashOrNumber::Hash(asked)) if asked != hash => return wrong("has another hash than was asked for"),
+            (None, HashOrNumber::Number(asked)) if asked != number => {
+                return wrong("has another number than was asked for");
+            }
+            (None, HashOrNumber::Hash(_) | HashOrNumber::Number(_)) => {}
+            (Some((above, _, parent_of_above)), _) if reverse => {
+                if parent_of_above != hash || above.checked_sub(1) != Some(number) {
+                    return wrong("is not the parent of the one before");
+                }
+            }
+            (Some((below, hash_of_below, _)), _) => {
+                if parent != hash_of_below || below.checked_add(1) != Some(number) {
+                    return wrong("is not the child of the one before");
+                }
+            }
+        }
+        previous = Some((number, hash, parent));
+    }
+    Ok(())
 }

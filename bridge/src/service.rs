@@ -146,7 +146,7 @@ impl<B: Backend> Service<B> {
             session.close(0x03);
             return;
         };
-        info!(parent: &span, %version, client = session.client(), "light peer connected");
+        info!(parent: &span, capability = %session.capability(), client = session.client(), "light peer connected");
         let inbox = self.events.0.clone();
         let pump = self.tasks.spawn(async move {
             while let Some(event) = events.recv().await {

@@ -34,8 +34,9 @@ pub struct Tip {
     pub head: Head,
     /// How many blocks of its former line it gave up.
     pub reorg_depth: u64,
-    /// The signed announcement, if it signs.
-    pub origin: Option<Origin>,
+    /// Signed announcements of this head: its own, if it signs, and those that it passed on. Signatures are
+    /// not checked here.
+    pub origins: Vec<Origin>,
 }
 
 /// Why a session did not become an upstream.
@@ -310,13 +311,14 @@ impl Task {
                 ClientCommand::Greeted(status) => self.greet(*status),
                 ClientCommand::Announced(announce) => {
                     let Some(head) = announce.head else { continue };
-                    let origin = match (self.node, announce.signature) {
-                        (Some(node), Some(signature)) => Some(Origin { node, head, signature }),
-                        _ => None,
-                    };
+                    let mut origins = announce.origins;
+                    origins.retain(|origin| origin.head == head);
+                    if let (Some(node), Some(signature)) = (self.node, announce.signature) {
+                        origins.push(Origin { node, head, signature });
+                    }
                     debug!(number = head.number, depth = announce.reorg_depth, "announced");
                     if let Some(tip) = &self.tip {
-                        tip.send_replace(Tip { head, reorg_depth: announce.reorg_depth, origin });
+                        tip.send_replace(Tip { head, reorg_depth: announce.reorg_depth, origins });
                     }
                 }
                 ClientCommand::Answered { ticket, outcome } => {
@@ -338,7 +340,7 @@ impl Task {
     }
 
     fn greet(&mut self, status: Status) {
-        let (tip, seen) = watch::channel(Tip { head: status.head, reorg_depth: 0, origin: None });
+        let (tip, seen) = watch::channel(Tip { head: status.head, reorg_depth: 0, origins: Vec::new() });
         self.tip = Some(tip);
         if let Some(greeted) = self.greeted.take() {
             let _ = greeted.send(Ok((status, seen)));

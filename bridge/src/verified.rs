@@ -54,6 +54,9 @@ pub struct Verified {
     helper_roots: helper_tries::Roots,
 }
 
+/// An answer of another kind than the question's. The client role refuses these before they come here.
+const WRONG_KIND: Lie = Lie::Malformed { what: "answer", reason: "of another kind than the question" };
+
 /// What a check made of one full node's answer.
 enum Judged<T> {
     /// Everything that was asked, proven.

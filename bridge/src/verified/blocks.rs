@@ -10,7 +10,7 @@ use causeway_wire::{
     les::limit,
 };
 
-use super::{Judged, Verified};
+use super::{Judged, Verified, WRONG_KIND};
 use crate::{backend::BackendError, cache::Key};
 
 /// Which part of a block.
@@ -45,7 +45,7 @@ impl Part {
     fn items(self, answer: Answer) -> Result<Vec<Bytes>, Lie> {
         match (self, answer) {
             (Self::Body, Answer::Bodies(items)) | (Self::Receipts, Answer::Receipts(items)) => Ok(items),
-            _ => Err(Lie::WrongKind),
+            _ => Err(WRONG_KIND),
         }
     }
 

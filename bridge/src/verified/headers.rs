@@ -1,10 +1,12 @@
 //! Headers: from the verified index, and from full nodes where only a hash is kept.
 
+use std::sync::Arc;
+
 use alloy_primitives::{B256, Bytes, keccak256};
-use causeway_verify::{HeaderChain, Lie};
+use causeway_verify::{HeaderChain, Known, Lie};
 use causeway_wire::{Answer, HashOrNumber, Query, les::limit};
 
-use super::{Judged, Verified};
+use super::{Judged, Verified, WRONG_KIND};
 use crate::{backend::BackendError, cache::Key};
 
 /// What the index says the answer must be, block by block.
@@ -111,13 +113,14 @@ impl Verified {
         };
         let headers = self
             .ask_around(&query, Some(highest), |answer| {
-                let Answer::Headers(headers) = answer else { return Err(Lie::WrongKind) };
+                let Answer::Headers(headers) = answer else { return Err(WRONG_KIND) };
                 if headers.len() > plan.blocks.len() {
-                    return Err(Lie::TooMany { asked: plan.blocks.len(), got: headers.len() });
+                    return Err(Lie::TooMany { what: "headers", found: headers.len(), asked: plan.blocks.len() });
                 }
                 for (header, block) in headers.iter().zip(&plan.blocks) {
-                    if keccak256(header) != block.hash {
-                        return Err(Lie::OtherHeader { number: block.number, expected: block.hash });
+                    let found = keccak256(header);
+                    if found != block.hash {
+                        return Err(Lie::NotCanonical { number: block.number, found, canonical: block.hash });
                     }
                 }
                 Ok(match headers.len() {
@@ -133,8 +136,22 @@ impl Verified {
         Ok(Answer::Headers(headers))
     }
 
+    /// A block of the verified chain.
+    ///
+    /// # Errors
+    /// If it is not on the verified chain, or nobody shows its header.
+    pub async fn block(&self, block: HashOrNumber) -> Result<Arc<Known>, BackendError> {
+        let hash = match block {
+            HashOrNumber::Hash(hash) => hash,
+            HashOrNumber::Number(number) => {
+                self.follower.chain().canonical(number).ok_or(BackendError::UnknownBlock)?.0
+            }
+        };
+        self.header_of(&hash).await
+    }
+
     /// The header of a known block, whole.
-    pub(super) async fn header_of(&self, block: &B256) -> Result<std::sync::Arc<causeway_verify::Known>, BackendError> {
+    pub(super) async fn header_of(&self, block: &B256) -> Result<Arc<Known>, BackendError> {
         if let Some(known) = self.header_now(block) {
             return Ok(known);
         }
@@ -147,10 +164,10 @@ impl Verified {
     }
 
     /// The header of a known block, if it is at hand.
-    pub(super) fn header_now(&self, block: &B256) -> Option<std::sync::Arc<causeway_verify::Known>> {
+    pub(super) fn header_now(&self, block: &B256) -> Option<Arc<Known>> {
         let chain = self.follower.chain();
         if let Some(known) = chain.by_hash(block) {
-            return Some(std::sync::Arc::clone(known));
+            return Some(Arc::clone(known));
         }
         chain.number_of(block)?;
         let rlp = self.cache.item(&Key::Header(*block))?;

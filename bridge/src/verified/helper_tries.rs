@@ -1,19 +1,16 @@
 //! Canonical hash tries: proofs checked against roots that our own header index gives.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     sync::{Mutex, PoisonError},
 };
 
-use alloy_primitives::B256;
-use causeway_verify::{Lie, check};
+use alloy_primitives::{B256, U256};
+use causeway_verify::check::{self, CHT_SECTION as SECTION, HelperShown};
 use causeway_wire::{Answer, HelperTrie, HelperTrieRequest, Query};
 
-use super::{Judged, Verified};
+use super::{Judged, Verified, WRONG_KIND};
 use crate::backend::BackendError;
-
-/// Blocks in a section.
-const SECTION: u64 = 32_768;
 
 /// Confirmations after which full nodes build a section's trie (les.md 7.2).
 const CONFIRMATIONS: u64 = 256;
@@ -26,13 +23,13 @@ impl Verified {
     /// The root of a section's canonical hash trie, if the index reaches back to genesis and past the section.
     ///
     /// The first question about a section costs one pass over all blocks up to its end.
-    pub fn cht_root(&self, section: u64) -> Option<B256> {
+    pub async fn cht_root(&self, section: u64) -> Option<B256> {
         let roots = self.helper_roots.0.lock().unwrap_or_else(PoisonError::into_inner).get(&section).copied();
         if roots.is_some() {
             return roots;
         }
         let end = section.checked_add(1)?.checked_mul(SECTION)?;
-        let blocks: Vec<_> = {
+        let blocks: Vec<(u64, B256, U256)> = {
             let chain = self.follower.chain();
             if chain.root_number() != 0 || chain.head().header.number < end.checked_add(CONFIRMATIONS)? - 1 {
                 return None;
@@ -42,7 +39,7 @@ impl Verified {
         if blocks.len() as u64 != end {
             return None;
         }
-        let root = check::cht_root(blocks.into_iter());
+        let root = tokio::task::spawn_blocking(|| check::cht_root(blocks.into_iter())).await.ok()?;
         self.helper_roots.0.lock().unwrap_or_else(PoisonError::into_inner).insert(section, root);
         Some(root)
     }
@@ -55,26 +52,24 @@ impl Verified {
                 return Err(BackendError::NotServed);
             }
             let section = request.section;
-            if let std::collections::btree_map::Entry::Vacant(entry) = roots.entry(section) {
-                let root = tokio::task::block_in_place(|| self.cht_root(section));
-                entry.insert(root.ok_or(BackendError::NotServed)?);
+            if let Entry::Vacant(entry) = roots.entry(section) {
+                entry.insert(self.cht_root(section).await.ok_or(BackendError::NotServed)?);
             }
         }
-        // Asked for from the root down, so that the proof can be checked; cut for the asker afterwards.
+        // Asked for from the root down, so that the proof can be checked, and passed on so: geth ignores
+        // `fromLevel` since 1.12.1, and its clients ask from level 0 always.
         let whole: Vec<_> =
             requests.iter().map(|request| HelperTrieRequest { from_level: 0, ..request.clone() }).collect();
         let query = Query::HelperTries(whole.clone());
         let (nodes, auxiliary) = self
             .ask_around(&query, None, |answer| {
-                let Answer::HelperTries { nodes, auxiliary } = answer else { return Err(Lie::WrongKind) };
-                if nodes.is_empty() {
-                    return Ok(Judged::Nothing);
-                }
-                check::canonical_hash_proofs(&whole, &nodes, &auxiliary, &|section| roots.get(&section).copied())?;
-                Ok(Judged::Whole((nodes, auxiliary)))
+                let Answer::HelperTries { nodes, auxiliary } = answer else { return Err(WRONG_KIND) };
+                let root = |_, section| roots.get(&section).copied();
+                let shown = check::helper_tries(&whole, &nodes, &auxiliary, &root)?;
+                let left_out = shown.iter().any(|shown| matches!(shown, HelperShown::LeftOut));
+                Ok(if left_out { Judged::Nothing } else { Judged::Whole((nodes, auxiliary)) })
             })
             .await?;
-        let nodes = check::prune_helper_tries(requests, &nodes, &|section| roots.get(&section).copied());
         Ok(Answer::HelperTries { nodes, auxiliary })
     }
 }

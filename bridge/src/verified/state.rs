@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use alloy_consensus::TrieAccount;
 use alloy_primitives::{B256, Bytes};
-use causeway_verify::{Account, Lie, check, check::Shown};
+use causeway_verify::{Lie, check, check::Shown};
 use causeway_wire::{
     AccountKey, Answer, CodeRequest, ProofRequest, Query,
     les::limit,
 };
 
-use super::{Judged, Verified, blocks::bounded};
+use super::{Judged, Verified, WRONG_KIND, blocks::bounded};
 use crate::{
     backend::BackendError,
     cache::{Key, Value},
@@ -90,7 +91,6 @@ impl Verified {
                 }
             }
         }
-        let accounts = asked.len();
         for request in requests.iter().filter(|request| state_roots.contains_key(&request.block)) {
             let path = ProofRequest { from_level: 0, ..request.clone() };
             if !asked.contains(&path) {
@@ -103,7 +103,7 @@ impl Verified {
         let query = Query::Proofs(asked.clone());
         let (shown, storage_roots, nodes) = self
             .ask_around(&query, highest, |answer| {
-                let Answer::Proofs(nodes) = answer else { return Err(Lie::WrongKind) };
+                let Answer::Proofs(nodes) = answer else { return Err(WRONG_KIND) };
                 let mut set = check::NodeSet::new(&nodes)?;
                 let mut storage_roots = BTreeMap::new();
                 let mut shown = Vec::with_capacity(asked.len());
@@ -120,7 +120,6 @@ impl Verified {
                 })
             })
             .await?;
-        let _ = accounts;
         let mut roots = BTreeMap::new();
         for (block, root) in &state_roots {
             roots.insert((*block, None), *root);
@@ -232,7 +231,7 @@ impl Verified {
         let highest = missing.iter().filter_map(|(request, _)| self.follower.chain().number_of(&request.block)).max();
         let codes = self
             .ask_around(&query, highest, |answer| {
-                let Answer::Codes(codes) = answer else { return Err(Lie::WrongKind) };
+                let Answer::Codes(codes) = answer else { return Err(WRONG_KIND) };
                 let verdict = check::codes(&hashes, &codes)?;
                 let found = verdict.items.iter().filter(|item| item.is_some()).count();
                 Ok(match found {
@@ -256,11 +255,11 @@ fn path_of(request: &ProofRequest) -> (B256, Option<B256>) {
     (request.block, request.account.as_ref().map(AccountKey::hash))
 }
 
-fn storage_root(account: Option<&Account>) -> B256 {
+fn storage_root(account: Option<&TrieAccount>) -> B256 {
     account.map_or(alloy_consensus::EMPTY_ROOT_HASH, |account| account.storage_root)
 }
 
 /// The hash of an account's code, if it has code.
-fn code_hash(account: Option<&Account>) -> Option<B256> {
+fn code_hash(account: Option<&TrieAccount>) -> Option<B256> {
     account.map(|account| account.code_hash).filter(|hash| *hash != alloy_primitives::KECCAK256_EMPTY)
 }

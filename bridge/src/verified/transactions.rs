@@ -8,7 +8,7 @@ use causeway_verify::{Lie, check};
 use causeway_wire::{Answer, Inclusion, Query, TransactionStatus};
 use futures::future::join_all;
 
-use super::Verified;
+use super::{Verified, WRONG_KIND};
 use crate::{
     backend::BackendError,
     upstream::Upstream,
@@ -72,11 +72,12 @@ impl Verified {
         hashes: &[B256],
     ) -> Result<Vec<TransactionStatus>, AskError> {
         let Answer::TransactionStatus(statuses) = upstream.ask(query.clone()).await? else {
-            self.nodes.convict(upstream, &Lie::WrongKind);
+            self.nodes.convict(upstream, &WRONG_KIND);
             return Err(AskError::Closed);
         };
         if statuses.len() != hashes.len() {
-            self.nodes.convict(upstream, &Lie::WrongCount { asked: hashes.len(), got: statuses.len() });
+            let lie = Lie::TooFew { what: "statuses", found: statuses.len(), expected: hashes.len() };
+            self.nodes.convict(upstream, &lie);
             return Err(AskError::Closed);
         }
         for (status, hash) in statuses.iter().zip(hashes) {
@@ -84,7 +85,7 @@ impl Verified {
                 continue;
             }
             let Some(inclusion) = &status.inclusion else {
-                self.nodes.convict(upstream, &Lie::NoInclusion { transaction: *hash });
+                self.nodes.convict(upstream, &Lie::Presence { what: "the place of an included transaction", due: true });
                 return Err(AskError::Closed);
             };
             match self.check_inclusion(hash, inclusion).await {
@@ -103,10 +104,11 @@ impl Verified {
     async fn check_inclusion(&self, transaction: &B256, inclusion: &Inclusion) -> Result<(), Unproven> {
         let known = self.await_block(&inclusion.block).await.ok_or(Unproven::NotShown)?;
         if known.header.number != inclusion.number {
-            return Err(Unproven::Lie(Lie::NotIncluded { transaction: *transaction, block: inclusion.block }));
+            let (announced, number) = (inclusion.number, known.header.number);
+            return Err(Unproven::Lie(Lie::AnnouncedNumber { hash: inclusion.block, announced, number }));
         }
         let body = self.body_of(inclusion.block).await.map_err(|_| Unproven::NotShown)?;
-        check::inclusion(&body, transaction, inclusion.index).map_err(Unproven::Lie)
+        check::transaction_at(&body, transaction, inclusion.index).map_err(Unproven::Lie)
     }
 
     /// The header of a block that may be a moment ahead of the verified chain.
