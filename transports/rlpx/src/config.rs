@@ -13,7 +13,7 @@ use crate::ecies;
 pub struct Config {
     /// The node's static key.
     pub secret_key: SecretKey,
-    /// How we call ourselves in Hello: `Name/vX.Y.Z/os-arch/lang`.
+    /// How we call ourselves in Hello: `Name/vX.Y.Z/os-arch/lang`. Peers take a Hello of at most 2 KiB.
     pub client_id: String,
     /// What we offer; each version is an entry of its own.
     pub capabilities: Vec<Capability>,

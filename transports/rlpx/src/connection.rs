@@ -7,7 +7,7 @@ use causeway_wire::{BASE_LENGTH, NodeKey, SharedCapability, agree};
 use tracing::{debug, trace};
 
 use crate::{
-    Config, DisconnectReason, Fault, HandshakeError, Randomness, SeenAuths, Timeout,
+    Closed, Config, DisconnectReason, Event, Fault, Randomness, SeenAuths, SendError, Timeout,
     frame::{Opener, Packing, Sealer, read_code},
     handshake::{Accepting, Dialing, Keyed},
     hello::{self, Hello},
@@ -29,89 +29,17 @@ const EMPTY_LIST: [u8; 1] = [0xc0];
 /// Largest payload that we send: what geth accepts of a sub-protocol's message.
 const MAX_SENT: usize = 10 * 1024 * 1024;
 
-/// What a connection tells its owner, in order; [`Event::Closed`] is the last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Both Hellos are through; from now on messages can be sent.
-    Connected {
-        /// The peer's key, proven by the handshake.
-        peer: NodeKey,
-        /// How the peer calls itself; control characters replaced, at most 256 characters.
-        client_id: String,
-        /// The base protocol's version in the peer's Hello.
-        version: u64,
-        /// What both have, sorted by name; never empty.
-        capabilities: Vec<SharedCapability>,
-        /// The TCP port that the peer says it listens on; 0 for none. A hint at best.
-        listen_port: u64,
-    },
-    /// A message of a shared capability.
-    Message {
-        /// Whose.
-        capability: SharedCapability,
-        /// Its code, local to the capability and below its length.
-        code: u64,
-        /// Its payload, decompressed, within its limit.
-        payload: Bytes,
-    },
-    /// The connection is over. Bytes left in [`Connection::poll_transmit`] are the farewell.
-    Closed(Closed),
-}
-
-/// Why a connection is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Closed {
-    /// We closed it.
-    Local(DisconnectReason),
-    /// The peer said Disconnect, with its reason if it gave one.
-    Remote(Option<DisconnectReason>),
-    /// The peer broke a rule.
-    Fault(Fault),
-    /// The peer did not do something in time.
-    Timeout(Timeout),
-    /// The peer's stream ended without a word.
-    Ended,
-}
-
-/// Why a message was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// The peer's Hello has not come yet.
-    #[error("not connected yet")]
-    NotConnected,
-    /// The connection is over.
-    #[error("the connection is closed")]
-    Closed,
-    /// The capability is not shared on this connection.
-    #[error("not a shared capability of this connection")]
-    UnknownCapability,
-    /// The capability has no such code.
-    #[error("code {code:#x} in a capability of {length} codes")]
-    UnknownCode {
-        /// The code.
-        code: u64,
-        /// The capability's length.
-        length: u64,
-    },
-    /// The payload is larger than any peer accepts.
-    #[error("payload of {size} bytes is over the limit of {limit}")]
-    TooLarge {
-        /// Its size.
-        size: usize,
-        /// The limit.
-        limit: usize,
-    },
-}
-
 /// One devp2p connection over a TCP stream that somebody else owns.
 ///
 /// Its owner passes in what the socket gives ([`handle_input`](Self::handle_input), in pieces of any
-/// size; the events of one call are bounded by the size of its piece, times 22 if it decompresses),
-/// the end of the stream, and the time when [`poll_timeout`](Self::poll_timeout) is reached. After
-/// each of these and after [`send`](Self::send) and [`close`](Self::close) it empties
+/// size), the end of the stream, and the time when [`poll_timeout`](Self::poll_timeout) is reached.
+/// After each of these, and after [`send`](Self::send) and [`close`](Self::close), it empties
 /// [`poll_transmit`](Self::poll_transmit) into the socket and [`poll_event`](Self::poll_event) into
-/// its ears. Backpressure is the owner's: as long as it calls `handle_input` with nothing, nothing
-/// is taken in, and what it has not transmitted is told by [`unsent`](Self::unsent).
+/// its ears. Events are bounded by the pieces: one of 16 KiB completes at most 256 frames, of which only
+/// the first can be larger than the piece; none decompresses to more than 22 times its size.
+///
+/// Backpressure is the owner's as well: it stops reading (and says so with
+/// [`handle_pause`](Self::handle_pause)), and it stops sending while [`unsent`](Self::unsent) grows.
 pub struct Connection {
     config: Arc<Config>,
     stage: Stage,
@@ -213,6 +141,14 @@ impl Connection {
         }
     }
 
+    /// The owner does not read at present: the peer's silence counts from `now` on. To be called
+    /// before [`handle_timeout`](Self::handle_timeout) as long as that is so.
+    pub fn handle_pause(&mut self, now: Instant) {
+        if let Stage::Open(open) = &mut self.stage {
+            open.keepalive.frame(now);
+        }
+    }
+
     /// The peer's stream has ended.
     pub fn handle_end(&mut self, _now: Instant) {
         if !self.is_closed() {
@@ -300,6 +236,14 @@ impl Connection {
         self.ignored
     }
 
+    /// Acts on `data` as if a frame had held it: for fuzzers, which cannot forge MACs.
+    #[doc(hidden)]
+    pub fn handle_opened_for_test(&mut self, data: &[u8], now: Instant) {
+        if let Err(closed) = self.handle_opened(data.to_vec(), now) {
+            self.end(closed);
+        }
+    }
+
     /// Takes from `input` until something is whole, and acts on it.
     fn take_in(&mut self, input: &mut &[u8], now: Instant) -> Result<(), Closed> {
         match mem::replace(&mut self.stage, Stage::Closed) {
@@ -322,25 +266,45 @@ impl Connection {
                 }
                 Ok(())
             }
-            Stage::Greeting { mut link, deadline } => match self.read_hello(&mut link, input) {
-                Ok(Some(mux)) => {
+            // Stages are put back before an error is passed on: its Disconnect needs the link.
+            Stage::Greeting { mut link, deadline } => {
+                let opened = link.opener.open(input, hello::LIMIT);
+                self.stage = Stage::Greeting { link, deadline };
+                opened?.map_or(Ok(()), |data| self.handle_opened(data, now))
+            }
+            Stage::Open(mut open) => {
+                let opened = open.link.opener.open(input, open.frame_limit);
+                self.stage = Stage::Open(open);
+                opened?.map_or(Ok(()), |data| self.handle_opened(data, now))
+            }
+            Stage::Closed => Ok(()),
+        }
+    }
+
+    /// Acts on what a frame held.
+    fn handle_opened(&mut self, data: Vec<u8>, now: Instant) -> Result<(), Closed> {
+        match mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Greeting { mut link, deadline } => match self.read_hello(&mut link, data) {
+                Ok(mux) => {
                     let keepalive = Keepalive::new(self.config.timeouts, now);
                     let frame_limit = mux.frame_limit();
                     self.stage = Stage::Open(Box::new(Open { link: *link, mux, frame_limit, keepalive }));
                     Ok(())
                 }
-                outcome => {
-                    // Back before an error is passed on: its Disconnect needs the link.
+                Err(closed) => {
                     self.stage = Stage::Greeting { link, deadline };
-                    outcome.map(|_| ())
+                    Err(closed)
                 }
             },
             Stage::Open(mut open) => {
-                let outcome = self.read_message(&mut open, input, now);
+                let outcome = self.read_message(&mut open, data, now);
                 self.stage = Stage::Open(open);
                 outcome
             }
-            Stage::Closed => Ok(()),
+            earlier @ (Stage::Dialing { .. } | Stage::Accepting { .. } | Stage::Closed) => {
+                self.stage = earlier;
+                Ok(())
+            }
         }
     }
 
@@ -353,8 +317,7 @@ impl Connection {
     }
 
     /// Reads the peer's first message, which is Hello or Disconnect.
-    fn read_hello(&mut self, link: &mut Link, input: &mut &[u8]) -> Result<Option<Mux>, Closed> {
-        let Some(data) = link.opener.open(input, hello::LIMIT)? else { return Ok(None) };
+    fn read_hello(&mut self, link: &mut Link, data: Vec<u8>) -> Result<Mux, Closed> {
         let (code, start) = read_code(&data)?;
         let payload = &data[start..];
         match code {
@@ -375,7 +338,7 @@ impl Connection {
             capabilities: capabilities.clone(),
             listen_port: theirs.listen_port,
         });
-        Ok(Some(Mux::new(capabilities, self.config.message_limits.clone())))
+        Ok(Mux::new(capabilities, self.config.message_limits.clone()))
     }
 
     /// Checks whom Hello is from and what we have in common.
@@ -400,8 +363,7 @@ impl Connection {
     }
 
     /// Reads a message after Hello.
-    fn read_message(&mut self, open: &mut Open, input: &mut &[u8], now: Instant) -> Result<(), Closed> {
-        let Some(data) = open.link.opener.open(input, open.frame_limit)? else { return Ok(()) };
+    fn read_message(&mut self, open: &mut Open, data: Vec<u8>, now: Instant) -> Result<(), Closed> {
         open.keepalive.frame(now);
         let (code, start) = read_code(&data)?;
         if code < BASE_LENGTH {
@@ -478,18 +440,6 @@ impl Link {
     fn seal(&mut self, code: u64, payload: &[u8], out: &mut Outbox) {
         let room = Sealer::room(payload.len());
         self.sealer.seal(code, payload, &mut self.packing, out.room(room));
-    }
-}
-
-impl From<Fault> for Closed {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl From<HandshakeError> for Closed {
-    fn from(error: HandshakeError) -> Self {
-        Self::Fault(error.into())
     }
 }
 

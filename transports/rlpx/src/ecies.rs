@@ -108,3 +108,51 @@ impl Keys {
         mac.expect("HMAC takes keys of any length").chain_update(covered).chain_update(authdata)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(message: &[u8]) -> Vec<u8> {
+        let mut packet = Vec::new();
+        seal(&key(1).public_key(), &key(2), &[3; IV], message, b"size", &mut packet);
+        packet
+    }
+
+    fn key(seed: u8) -> SecretKey {
+        SecretKey::from_secret_bytes([seed; 32]).expect("a key")
+    }
+
+    #[test]
+    fn only_its_recipient_opens_a_packet_and_only_with_its_authdata() {
+        let packet = sealed(b"message");
+        assert_eq!(packet.len(), b"message".len() + OVERHEAD);
+
+        assert_eq!(open(&key(1), &packet, b"size"), Ok(b"message".to_vec()));
+        assert_eq!(open(&key(2), &packet, b"size"), Err(HandshakeError::Sealed));
+        assert_eq!(open(&key(1), &packet, b"sixe"), Err(HandshakeError::Sealed));
+        assert_eq!(open(&key(1), &packet, b""), Err(HandshakeError::Sealed));
+    }
+
+    #[test]
+    fn a_truncated_packet_is_malformed_or_not_sealed() {
+        let packet = sealed(b"message");
+        for length in 0..packet.len() {
+            let expected = if length < OVERHEAD { HandshakeError::Malformed } else { HandshakeError::Sealed };
+            assert_eq!(open(&key(1), &packet[..length], b"size"), Err(expected), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn only_uncompressed_points_on_the_curve_are_taken() {
+        let refused = Err(HandshakeError::Point { what: "sealing key" });
+        for first in [0, 2, 3, 5, 6, 7] {
+            let mut packet = sealed(b"message");
+            packet[0] = first;
+            assert_eq!(open(&key(1), &packet, b"size"), refused, "first byte {first}");
+        }
+        let mut packet = sealed(b"message");
+        packet[1..POINT].fill(0);
+        assert_eq!(open(&key(1), &packet, b"size"), refused);
+    }
+}

@@ -2,11 +2,12 @@
 //!
 //! Owns: the ECIES handshake, frames and their MACs, snappy, Hello, keepalive, codes of capabilities.
 //! Must not know: sockets, runtimes, clocks, OS randomness; what sub-protocol messages mean.
-//! Start at: [`Connection`].  Told by: the vectors at the end of each file, `tests/*.rs`.
+//! Start at: [`Connection`].  Told by: `src/handshake/tests.rs`, `src/connection/tests/*.rs`.
 
 mod config;
 mod connection;
 mod ecies;
+mod event;
 mod fault;
 mod frame;
 mod handshake;
@@ -21,7 +22,8 @@ mod secrets;
 mod snappy;
 
 pub use config::{Config, MessageLimits, Randomness, Timeouts};
-pub use connection::{Closed, Connection, Event, SendError};
+pub use connection::Connection;
+pub use event::{Closed, Event, SendError};
 pub use fault::{Fault, HandshakeError, HelloError, Timeout};
 pub use reason::DisconnectReason;
 pub use replay::SeenAuths;

@@ -7,7 +7,7 @@ use secp256k1::SecretKey;
 
 use super::*;
 use crate::{
-    MessageLimits, Timeouts,
+    HandshakeError, MessageLimits, Timeouts,
     frame::{self, MAX_SIZE},
 };
 
@@ -121,7 +121,7 @@ impl Rogue {
 
     fn sealed(&mut self, code: u64, payload: &[u8]) -> Vec<u8> {
         self.link.seal(code, payload, &mut self.out);
-        std::iter::from_fn(|| self.out.pop()).flatten().collect()
+        std::iter::from_fn(|| self.out.pop()).collect::<Vec<_>>().concat()
     }
 
     /// The next message that `heard` holds, as it lies in its frame.
@@ -222,7 +222,7 @@ fn les4() -> SharedCapability {
 
 fn sent(connection: &mut Connection) -> Vec<u8> {
     let before = connection.unsent();
-    let sent: Vec<u8> = std::iter::from_fn(|| connection.poll_transmit()).flatten().collect();
+    let sent = std::iter::from_fn(|| connection.poll_transmit()).collect::<Vec<_>>().concat();
     assert_eq!((sent.len(), connection.unsent()), (before, 0));
     sent
 }

@@ -126,6 +126,21 @@ fn a_silent_peer_is_pinged_twice_and_left_after_45_seconds() {
 }
 
 #[test]
+fn a_peer_that_is_not_read_is_not_silent() {
+    let (mut connection, _rogue) = Rogue::connected(config(2));
+    let start = Instant::now();
+    for seconds in (15..300).step_by(15) {
+        connection.handle_pause(start + seconds * SECOND);
+        connection.handle_timeout(start + seconds * SECOND);
+    }
+    assert_eq!(connection.poll_event(), None);
+
+    connection.handle_timeout(start + 340 * SECOND);
+
+    assert_eq!(events(&mut connection), [Event::Closed(Closed::Timeout(Timeout::Silence))]);
+}
+
+#[test]
 fn a_handshake_that_does_not_come_ends_after_5_seconds() {
     let now = Instant::now();
     let random = || Randomness::from_seed([5; 32]);

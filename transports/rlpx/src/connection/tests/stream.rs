@@ -57,17 +57,15 @@ fn a_stream_that_ends_anywhere_says_the_beginning_of_the_same() {
 fn no_altered_byte_gives_another_message() {
     let (stream, events) = recorded();
     for index in 0..stream.len() {
-        for bit in [0x01, 0x80] {
-            let mut altered = stream.clone();
-            altered[index] ^= bit;
+        let mut altered = stream.clone();
+        altered[index] ^= 1 << (index % 8);
 
-            let (begun, _) = heard(&altered, []);
+        let (begun, _) = heard(&altered, []);
 
-            let mut told = begun.clone();
-            told.retain(|event| !matches!(event, Event::Closed(_)));
-            assert!(events.starts_with(&told), "byte {index}: {told:?}");
-            assert_ne!(begun, events, "byte {index} altered, and nobody minded");
-        }
+        let mut told = begun.clone();
+        told.retain(|event| !matches!(event, Event::Closed(_)));
+        assert!(events.starts_with(&told), "byte {index}: {told:?}");
+        assert_ne!(begun, events, "byte {index} altered, and nobody minded");
     }
 }
 
@@ -139,6 +137,13 @@ proptest! {
         let events = events(&mut connection);
         let closed = events.iter().position(|event| matches!(event, Event::Closed(_)));
         prop_assert!(closed.is_none_or(|at| at + 1 == events.len()));
+    }
+
+    #[test]
+    fn nothing_that_a_frame_holds_makes_us_panic(data in vec(any::<u8>(), 0..200), hello: bool) {
+        let (mut connection, _) = if hello { Rogue::connected(config(2)) } else { Rogue::new(config(2)) };
+        connection.handle_opened_for_test(&data, Instant::now());
+        prop_assert!(events(&mut connection).len() <= 1);
     }
 
     #[test]
