@@ -42,7 +42,7 @@ impl Verdict {
         let mut items = vec![None; asked];
         let mut next = 0;
         for answer in 0..answers {
-            let mut lie = Lie::TooMany { what: "answers", found: answers, asked };
+            let mut lie = Lie::OutOfPlace { index: answer };
             loop {
                 let Some(item) = items.get_mut(next) else { return Err(lie) };
                 next += 1;

@@ -233,3 +233,6 @@ fn trie_root(leaves: &BTreeMap<B256, Vec<u8>>) -> B256 {
 fn code_hash(code: &Bytes) -> B256 {
     if code.is_empty() { KECCAK256_EMPTY } else { keccak256(code) }
 }
+
+#[cfg(test)]
+mod tests;

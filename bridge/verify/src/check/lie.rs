@@ -41,6 +41,12 @@ pub enum Lie {
         /// How many were asked for.
         asked: usize,
     },
+    /// An answer that is none of the items that remain, in the order in which they were asked for.
+    #[error("answer {index} is none of the items that remain")]
+    OutOfPlace {
+        /// Its place among the answers.
+        index: usize,
+    },
     /// Fewer items than have to come.
     #[error("{found} {what}, but {expected} have to come")]
     TooFew {
