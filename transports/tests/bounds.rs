@@ -5,7 +5,7 @@ mod kit;
 use std::time::Duration;
 
 use causeway_transports::{CloseReason, Limits, TransportsConfig};
-use kit::{any, config, connect, connect_devp2p, devp2p_node, dialer, end, fill, message, noise, start};
+use kit::{any, base_limits, config, connect, connect_devp2p, dialer, end, fill, message, noise, start};
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 /// What sockets, muxers and sealed frames between two nodes may hold besides an outbox.
@@ -13,7 +13,7 @@ const ON_THE_WAY: usize = 8 * 1024 * 1024;
 
 #[tokio::test]
 async fn a_peer_is_not_read_beyond_its_window() {
-    let limits = Limits { window: 4, ..Limits::default() };
+    let limits = Limits { window: 4, ..base_limits() };
     let mut server = start(TransportsConfig { devp2p: any(), libp2p_tcp: any(), limits, ..config(1) }).await;
     for address in [server.devp2p_address(), server.multiaddr("/tcp/")] {
         let client = dialer(2).await;
@@ -45,12 +45,14 @@ async fn a_peer_is_not_read_beyond_its_window() {
 #[tokio::test]
 async fn a_peer_that_does_not_read_fills_its_outbox_and_no_more() {
     let outbox = 4 * 1024 * 1024;
-    let limits = Limits { outbox_bytes: outbox, ..Limits::default() };
+    let limits = Limits { outbox_bytes: outbox, ..base_limits() };
     let mut server = start(TransportsConfig { devp2p: any(), libp2p_tcp: any(), limits, ..config(1) }).await;
     for address in [server.devp2p_address(), server.multiaddr("/tcp/")] {
-        let limits = Limits { window: 1, ..Limits::default() };
+        let limits = Limits { window: 1, ..base_limits() };
         let client = start(TransportsConfig { limits, ..config(2) }).await;
-        let (mut dialed, accepted) = connect(&client, &mut server, &address).await;
+        let (mut dialed, mut accepted) = connect(&client, &mut server, &address).await;
+        dialed.session.try_send(2, noise(100)).expect("room");
+        message(&mut accepted).await;
 
         let sent = fill(&accepted.session, 100_000).await;
 
@@ -67,9 +69,9 @@ async fn a_peer_that_does_not_read_fills_its_outbox_and_no_more() {
 
 #[tokio::test]
 async fn a_dead_reader_is_given_up() {
-    let limits = Limits { write: Duration::from_millis(500), ..Limits::default() };
+    let limits = Limits { write: Duration::from_millis(500), ..base_limits() };
     let mut server = start(TransportsConfig { devp2p: any(), limits, ..config(1) }).await;
-    let limits = Limits { window: 1, ..Limits::default() };
+    let limits = Limits { window: 1, ..base_limits() };
     let client = start(TransportsConfig { limits, ..config(2) }).await;
     let (_dialed, mut accepted) = connect_devp2p(&client, &mut server).await;
 
@@ -84,7 +86,7 @@ async fn a_dead_reader_is_given_up() {
 
 #[tokio::test]
 async fn a_peer_that_says_nothing_is_shown_out() {
-    let limits = Limits { first_message: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { first_message: Duration::from_millis(300), ..base_limits() };
     let mut server = start(TransportsConfig { devp2p: any(), libp2p_tcp: any(), limits, ..config(1) }).await;
     for address in [server.devp2p_address(), server.multiaddr("/tcp/")] {
         let client = dialer(2).await;
@@ -101,7 +103,7 @@ async fn a_peer_that_says_nothing_is_shown_out() {
 /// Time moves as soon as nobody has anything to do, so the handshakes' seconds pass at once.
 #[tokio::test(start_paused = true)]
 async fn half_open_connections_are_bounded_and_end() {
-    let limits = Limits { pending_handshakes: 20, ..Limits::default() };
+    let limits = Limits { pending_handshakes: 20, ..base_limits() };
     let server = start(TransportsConfig { devp2p: any(), limits, ..config(1) }).await;
     let listeners = server.transports.counts().tasks;
     let addr = server.transports.devp2p_addr().expect("listens");
@@ -126,10 +128,12 @@ async fn half_open_connections_are_bounded_and_end() {
 
 #[tokio::test]
 async fn a_shutdown_does_not_wait_for_a_peer_that_does_not_read() {
-    let mut server = devp2p_node(1).await;
-    let limits = Limits { window: 1, ..Limits::default() };
+    let limits = Limits { farewell: Duration::from_secs(1), window: 1, ..Limits::default() };
+    let mut server = start(TransportsConfig { devp2p: any(), limits: limits.clone(), ..config(1) }).await;
     let client = start(TransportsConfig { limits, ..config(2) }).await;
-    let (_dialed, accepted) = connect_devp2p(&client, &mut server).await;
+    let (dialed, mut accepted) = connect_devp2p(&client, &mut server).await;
+    dialed.session.try_send(2, noise(100)).expect("room");
+    message(&mut accepted).await;
     fill(&accepted.session, 100_000).await;
 
     server.stop().await;

@@ -5,7 +5,7 @@ mod kit;
 use bytes::Bytes;
 use causeway_transports::{Address, CloseReason, DialError, Limits, TransportsConfig};
 use causeway_wire::{Capability, Stack, les::Version};
-use kit::{Node, any, config, connect, dialer, end, message, noise, start};
+use kit::{Node, any, base_limits, config, connect, dialer, end, message, noise, start};
 
 const LIST: Bytes = Bytes::from_static(&[0xc2, 0x01, 0x02]);
 
@@ -137,7 +137,7 @@ async fn a_light_peer_may_not_send_what_a_server_may() {
 
 #[tokio::test]
 async fn sessions_that_nobody_takes_wait_in_the_host() {
-    let limits = Limits { incoming: 1, ..Limits::default() };
+    let limits = Limits { incoming: 1, ..base_limits() };
     let mut server = start(TransportsConfig { libp2p_tcp: any(), limits, ..config(1) }).await;
     let clients = [dialer(2).await, dialer(3).await, dialer(4).await];
     let address = server.multiaddr("/tcp/");

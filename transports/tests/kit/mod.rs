@@ -34,8 +34,13 @@ pub(crate) fn config(seed: u8) -> TransportsConfig {
         libp2p_tcp: None,
         libp2p_quic: None,
         websocket: None,
-        limits: Limits::default(),
+        limits: base_limits(),
     }
+}
+
+/// The default limits, with time for farewells on a machine that is busy with other tests.
+pub(crate) fn base_limits() -> Limits {
+    Limits { farewell: Duration::from_secs(8), ..Limits::default() }
 }
 
 pub(crate) async fn start(config: TransportsConfig) -> Node {
@@ -76,7 +81,7 @@ impl Node {
 
     /// Shuts down and sees that nothing is left.
     pub(crate) async fn stop(self) {
-        timeout(PATIENCE, self.transports.shutdown(Duration::from_secs(5))).await.expect("shutdown ends");
+        timeout(PATIENCE, self.transports.shutdown(Duration::from_secs(10))).await.expect("shutdown ends");
         assert_eq!(self.transports.counts(), causeway_transports::Counts::default());
     }
 }
@@ -113,12 +118,13 @@ pub(crate) async fn end(session: &mut Incoming) -> CloseReason {
     }
 }
 
-/// An RLP string of `size` bytes in all that does not compress.
+/// An RLP string of `size` bytes in all (more than 60) that does not compress.
 pub(crate) fn noise(size: usize) -> Bytes {
+    let width = (1..4).find(|width| size - 1 - width < 1 << (8 * width)).expect("below 16 MiB");
+    let content = size - 1 - width;
+    let mut bytes = vec![0xb7 + width as u8];
+    bytes.extend(&(content as u32).to_be_bytes()[4 - width..]);
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ size as u64;
-    let mut bytes = vec![0xba, 0, 0, 0];
-    let content = size.checked_sub(4).expect("at least a header");
-    bytes[1..4].copy_from_slice(&(content as u32).to_be_bytes()[1..]);
     bytes.extend((0..content).map(|_| {
         state ^= state << 13;
         state ^= state >> 7;
