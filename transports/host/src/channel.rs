@@ -5,7 +5,7 @@
 //! the end; the reader takes those bytes first.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
@@ -16,7 +16,6 @@ use futures::{
     AsyncRead, AsyncWrite,
     task::{ArcWake, AtomicWaker, waker},
 };
-use libp2p::Stream;
 use tokio_util::sync::CancellationToken;
 
 /// How far the handler reads ahead in search of the end: one window of yamux, so what a peer had sent before it
@@ -37,14 +36,30 @@ pub(crate) struct Channel {
     ended: CancellationToken,
 }
 
-#[derive(Debug)]
 struct State {
     /// Gone once both halves are dropped.
-    stream: Option<Stream>,
+    stream: Option<BoxedStream>,
     /// Read by the handler, not yet by the reader.
     ahead: BytesMut,
     /// How the peer's direction ended, once it has.
     end: Option<End>,
+}
+
+/// A stream of libp2p's, or in tests one of ours.
+trait Duplex: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
+
+type BoxedStream = Pin<Box<dyn Duplex>>;
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("open", &self.stream.is_some())
+            .field("ahead", &self.ahead.len())
+            .field("end", &self.end)
+            .finish()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -69,10 +84,10 @@ impl ArcWake for ReadWakers {
 
 impl Channel {
     /// Shares `stream`: one part for the handler, one for each half.
-    pub(crate) fn share(stream: Stream) -> (Arc<Self>, Half, Half) {
+    pub(crate) fn share(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> (Arc<Self>, Half, Half) {
         let wakers = Arc::new(ReadWakers::default());
         let channel = Arc::new(Self {
-            state: Mutex::new(State { stream: Some(stream), ahead: BytesMut::new(), end: None }),
+            state: Mutex::new(State { stream: Some(Box::pin(stream)), ahead: BytesMut::new(), end: None }),
             read_waker: waker(wakers.clone()),
             wakers,
             ended: CancellationToken::new(),
@@ -136,7 +151,7 @@ impl Channel {
         }
         let Some(stream) = state.stream.as_mut() else { return Poll::Ready(Ok(0)) };
         let mut cx = Context::from_waker(&self.read_waker);
-        let result = ready!(Pin::new(stream).poll_read(&mut cx, chunk));
+        let result = ready!(stream.as_mut().poll_read(&mut cx, chunk));
         match &result {
             Ok(0) => state.end = Some(End::Finished),
             Ok(_) => {}
@@ -198,11 +213,103 @@ impl Half {
 
     fn with_stream<T>(
         &self,
-        act: impl FnOnce(Pin<&mut Stream>) -> Poll<io::Result<T>>,
+        act: impl FnOnce(Pin<&mut dyn Duplex>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         match self.0.0.state().stream.as_mut() {
-            Some(stream) => act(Pin::new(stream)),
+            Some(stream) => act(stream.as_mut()),
             None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures::FutureExt;
+    use tokio::io::AsyncWriteExt;
+    use tokio_util::compat::TokioAsyncReadCompatExt;
+
+    use super::*;
+
+    /// A channel over memory, and the peer's end of it.
+    fn channel(room: usize) -> (Arc<Channel>, Half, Half, tokio::io::DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(room);
+        let (channel, reader, writer) = Channel::share(ours.compat());
+        (channel, reader, writer, theirs)
+    }
+
+    fn end_is_seen(channel: &Channel) -> bool {
+        poll_fn(|cx| channel.poll_end(cx)).now_or_never().is_some()
+    }
+
+    async fn read_all(reader: &Half) -> Vec<u8> {
+        let mut all = Vec::new();
+        while poll_fn(|cx| reader.poll_chunk(cx, |bytes| all.extend_from_slice(bytes))).await.expect("read")
+            > 0
+        {}
+        all
+    }
+
+    #[tokio::test]
+    async fn end_is_seen_ahead_of_the_reader_and_nothing_is_lost() {
+        let (channel, reader, _writer, mut peer) = channel(100_000);
+        peer.write_all(&[1; 50_000]).await.expect("room");
+        assert!(!end_is_seen(&channel));
+        peer.write_all(&[2; 10_000]).await.expect("room");
+        drop(peer);
+
+        assert!(end_is_seen(&channel));
+
+        let all = read_all(&reader).await;
+        assert_eq!(all, [vec![1; 50_000], vec![2; 10_000]].concat());
+        assert!(end_is_seen(&channel), "the end stays");
+    }
+
+    #[tokio::test]
+    async fn look_ahead_is_bounded_and_goes_on_when_the_reader_does() {
+        let (channel, reader, _writer, mut peer) = channel(4 * LOOK_AHEAD);
+        peer.write_all(&vec![0; 2 * LOOK_AHEAD]).await.expect("room");
+        drop(peer);
+
+        assert!(!end_is_seen(&channel));
+        assert!(channel.state().ahead.len() < LOOK_AHEAD + CHUNK);
+
+        let seen = tokio::spawn({
+            let channel = channel.clone();
+            async move { poll_fn(|cx| channel.poll_end(cx)).await }
+        });
+        assert_eq!(read_all(&reader).await.len(), 2 * LOOK_AHEAD);
+        seen.await.expect("woken by the reader's progress");
+    }
+
+    #[tokio::test]
+    async fn reader_and_handler_are_both_woken() {
+        let (channel, reader, _writer, mut peer) = channel(100);
+        let reading = tokio::spawn(async move { read_all(&reader).await });
+        let watching = tokio::spawn({
+            let channel = channel.clone();
+            async move { poll_fn(|cx| channel.poll_end(cx)).await }
+        });
+        tokio::task::yield_now().await;
+
+        peer.write_all(&[7; 10]).await.expect("room");
+        drop(peer);
+
+        watching.await.expect("woken");
+        assert_eq!(reading.await.expect("woken"), [7; 10]);
+    }
+
+    #[tokio::test]
+    async fn place_is_free_when_both_halves_are_gone() {
+        let (channel, reader, writer, _peer) = channel(100);
+        let released = || poll_fn(|cx| channel.poll_released(cx)).now_or_never().is_some();
+
+        drop(reader);
+        assert!(!released());
+        drop(writer);
+
+        assert!(released());
+        assert!(channel.ended().is_cancelled());
     }
 }

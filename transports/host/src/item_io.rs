@@ -167,6 +167,14 @@ impl ItemWriter {
         Ok(())
     }
 
+    /// Sends bytes that need not be whole items, as a peer does that breaks the rules.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn write_for_test(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        Ok(self.send(bytes).await?)
+    }
+
     async fn send(&self, message: &[u8]) -> io::Result<()> {
         let mut sent = 0;
         while let Some(rest) = message.get(sent..).filter(|rest| !rest.is_empty()) {
@@ -186,11 +194,125 @@ fn write_limit(size: usize) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+        time::advance,
+    };
+    use tokio_util::compat::TokioAsyncReadCompatExt;
 
-    #[test]
-    fn large_messages_have_more_time() {
-        assert_eq!(write_limit(1000), WRITE_TIMEOUT);
-        assert_eq!(write_limit(10 * 1024 * 1024), WRITE_TIMEOUT + Duration::from_secs(160));
+    use super::*;
+    use crate::channel::Channel;
+
+    /// Halves over memory, and the peer's end.
+    fn halves(room: usize) -> (ItemReader, ItemWriter, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(room);
+        let (_, reader, writer) = Channel::share(ours.compat());
+        (ItemReader::new(reader, ItemLimits::default()), ItemWriter::new(writer), theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn item_that_does_not_go_on_ends_the_stream() {
+        let (mut reader, _writer, mut peer) = halves(1000);
+        peer.write_all(&[0xcb, 0x01, 0x89]).await.expect("room");
+        let begun = Instant::now();
+
+        let result = reader.read_item(None).await;
+
+        assert!(matches!(result, Err(ReadError::Stalled { limit: ITEM_TIMEOUT })), "{result:?}");
+        assert_eq!(begun.elapsed().as_secs(), ITEM_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dripping_does_not_prolong_an_item() {
+        let (mut reader, _writer, mut peer) = halves(1000);
+        tokio::spawn(async move {
+            peer.write_all(&[0xf8, 0x80, 0x01, 0xb8, 0x7d]).await.expect("room");
+            for _ in 0..100 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if peer.write_all(&[0]).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let begun = Instant::now();
+
+        let result = reader.read_item(None).await;
+
+        assert!(matches!(result, Err(ReadError::Stalled { .. })), "{result:?}");
+        assert!(begun.elapsed() <= ITEM_TIMEOUT + Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clock_of_an_item_starts_with_the_item() {
+        let (mut reader, _writer, mut peer) = halves(1000);
+        peer.write_all(&[0xc2, 0x01, 0xc0, 0xc2]).await.expect("room");
+        assert!(reader.read_item(None).await.expect("read").is_some());
+        advance(ITEM_TIMEOUT * 2).await; // the owner is busy
+
+        peer.write_all(&[0x02, 0xc0]).await.expect("room");
+
+        assert_eq!(reader.read_item(None).await.expect("read").expect("an item").code, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_leaves_the_stream_usable() {
+        let (mut reader, _writer, mut peer) = halves(1000);
+
+        let silent = reader.read_item(Some(Instant::now() + Duration::from_secs(5))).await;
+        assert!(matches!(silent, Err(ReadError::Silent)), "{silent:?}");
+
+        peer.write_all(&[0xc2, 0x01, 0xc0]).await.expect("room");
+        assert!(reader.read_item(None).await.expect("read").is_some());
+        drop(peer);
+        assert!(reader.read_item(None).await.expect("clean").is_none());
+        assert!(reader.read_item(None).await.expect("and stays so").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cancelled_read_loses_nothing() {
+        let (mut reader, _writer, mut peer) = halves(1000);
+        for byte in [0xc4, 0x01, 0x82, 0xaa] {
+            peer.write_all(&[byte]).await.expect("room");
+            assert!(timeout(Duration::from_millis(1), reader.read_item(None)).await.is_err());
+        }
+        peer.write_all(&[0xbb]).await.expect("room");
+
+        let item = reader.read_item(None).await.expect("read").expect("an item");
+
+        assert_eq!(item.payload[..], [0x82, 0xaa, 0xbb]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dead_reader_does_not_hold_a_message() {
+        let (_reader, mut writer, _peer) = halves(10);
+        let begun = Instant::now();
+
+        let result = writer.write_item(1, &[0; 100]).await;
+
+        assert!(matches!(result, Err(WriteError::Stalled { limit: WRITE_TIMEOUT, .. })), "{result:?}");
+        assert_eq!(begun.elapsed().as_secs(), WRITE_TIMEOUT.as_secs());
+        assert!(writer.write_item(1, &[0xc0]).await.is_err(), "nothing follows half a message");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_reader_gets_a_large_message_in_time() {
+        let (_reader, mut writer, mut peer) = halves(16 * 1024);
+        let reading = tokio::spawn(async move {
+            let mut chunk = [0; 8 * 1024];
+            let mut count = 0;
+            while let Ok(read @ 1..) = peer.read(&mut chunk).await {
+                count += read;
+                tokio::time::sleep(Duration::from_millis(100)).await; // at most 80 KiB a second
+            }
+            count
+        });
+
+        writer
+            .write_item(1, &vec![0xc0; 4 * 1024 * 1024])
+            .await
+            .expect("slower than 20 s, faster than the limit");
+
+        drop((_reader, writer));
+        assert!(reading.await.expect("read") > 4 * 1024 * 1024);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: the swarm, its transports and limits, the one-stream-per-connection rule, the stream framing.
 //! Must not know: RLPx, what LES means, who may ask what.
-//! Start at: [`Host`].  Told by: the tests at the end of each file, `tests/streams.rs`, `tests/limits.rs`.
+//! Start at: [`Host`].  Told by: the tests at the end of each file, `tests/streams.rs`, `limits.rs`, `stock.rs`.
 
 mod behaviour;
 mod channel;

@@ -21,6 +21,9 @@ use crate::{HostError, HostLimits, convert::in_full};
 /// Largest WebSocket frame; the default of 256 MiB would let one frame take the memory.
 const MAX_WEBSOCKET_FRAME: usize = 1024 * 1024;
 
+/// More streams than these yamux does not take: their smallest windows would pass its limit of a connection.
+const MOST_YAMUX_STREAMS: usize = 4096;
+
 /// What a QUIC peer may send on one stream before we read; thousands of stalled peers may pin it all.
 const QUIC_STREAM_WINDOW: u32 = 1024 * 1024;
 
@@ -111,7 +114,7 @@ where
 
 fn yamux_config(limits: &HostLimits) -> yamux::Config {
     let mut config = yamux::Config::default();
-    config.set_max_num_streams(limits.streams);
+    config.set_max_num_streams(limits.streams.min(MOST_YAMUX_STREAMS));
     config
 }
 

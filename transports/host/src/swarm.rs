@@ -62,7 +62,7 @@ pub(crate) enum Reuse {
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     addresses: Mutex<BTreeMap<ListenerOrder, Vec<Multiaddr>>>,
-    /// Connections to close; only living ones are kept, so it is no longer than their number.
+    /// Connections to close, until the task looks.
     closing: Mutex<BTreeSet<ConnectionKey>>,
     work: Notify,
     connections: AtomicUsize,
@@ -85,8 +85,10 @@ impl Board {
     }
 
     pub(crate) fn close(&self, connection: ConnectionKey) {
-        locked(&self.closing).insert(connection);
-        self.work.notify_one();
+        if !self.done.is_cancelled() {
+            locked(&self.closing).insert(connection);
+            self.work.notify_one();
+        }
     }
 }
 
@@ -343,9 +345,9 @@ fn dial_error(target: &Target, error: &DialError) -> OpenError {
             expected: target.peer.as_ref().map(PeerId::to_string).unwrap_or_default(),
             obtained: obtained.to_string(),
         },
-        DialError::LocalPeerId { .. } => OpenError::Oneself(address),
+        // The swarm takes the addresses on which we listen out of the one address that it is given.
+        DialError::LocalPeerId { .. } | DialError::NoAddresses => OpenError::Oneself(address),
         DialError::Denied { cause } => OpenError::Refused(in_full(cause)),
-        DialError::NoAddresses => OpenError::Address { address, reason: "no address".to_owned() },
         DialError::Aborted | DialError::DialPeerConditionFalse(_) => OpenError::ConnectionLost,
         DialError::Transport(attempts) => {
             if let [(_, TransportError::MultiaddrNotSupported(_))] = attempts.as_slice() {
