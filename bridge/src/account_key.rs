@@ -18,7 +18,8 @@ pub(crate) fn form_of(client: &str) -> AccountKeyForm {
 fn parse_version(part: &str) -> Option<(u64, u64, u64)> {
     let number = part.strip_prefix('v')?.split(['-', '+']).next()?;
     let mut fields = number.split('.').map(str::parse::<u64>);
-    let (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch))) = (fields.next(), fields.next(), fields.next()) else {
+    let (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch))) = (fields.next(), fields.next(), fields.next())
+    else {
         return None;
     };
     Some((major, minor, patch))

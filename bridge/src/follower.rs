@@ -11,7 +11,7 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use causeway_translate::AskError;
 use causeway_verify::{HeaderChain, HeaderError, Lie, check};
 use causeway_wire::{
-    Answer, Head, HashOrNumber, HeadUpdate, Query,
+    Answer, HashOrNumber, Head, HeadUpdate, Query,
     les::{Announce, Origin, limit},
 };
 use tokio::sync::watch;
@@ -252,7 +252,8 @@ impl Follower {
     }
 
     fn remember_origin(&self, tip: &Tip) {
-        let signed: Vec<_> = tip.origins.iter().filter(|origin| check::origin(origin).is_ok()).cloned().collect();
+        let signed: Vec<_> =
+            tip.origins.iter().filter(|origin| check::origin(origin).is_ok()).cloned().collect();
         if signed.is_empty() {
             return;
         }
@@ -265,7 +266,8 @@ impl Follower {
         }
         let Some((_, of_head)) = origins.iter_mut().find(|(hash, _)| *hash == tip.head.hash) else { return };
         for origin in signed {
-            if of_head.len() < Announce::MAX_ORIGINS && of_head.iter().all(|other| other.node != origin.node) {
+            if of_head.len() < Announce::MAX_ORIGINS && of_head.iter().all(|other| other.node != origin.node)
+            {
                 of_head.push(origin);
             }
         }
@@ -297,7 +299,9 @@ fn check_run(start: HashOrNumber, amount: u64, reverse: bool, headers: &[Bytes])
         let Ok((number, parent)) = link_of(rlp) else { return wrong("is not a header") };
         let hash = keccak256(rlp);
         match (previous, start) {
-            (None, HashOrNumber::Hash(asked)) if asked != hash => return wrong("has another hash than was asked for"),
+            (None, HashOrNumber::Hash(asked)) if asked != hash => {
+                return wrong("has another hash than was asked for");
+            }
             (None, HashOrNumber::Number(asked)) if asked != number => {
                 return wrong("has another number than was asked for");
             }

@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use causeway_transports::Incoming;
 use causeway_translate::{ClientConfig, Fault};
+use causeway_transports::Incoming;
 use causeway_wire::{PeerId, Query};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;

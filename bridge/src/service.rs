@@ -10,8 +10,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use causeway_transports::{CloseReason, Incoming, SendError, Session, SessionEvent, Slot};
 use causeway_translate::{Command, MessageId, ServerConfig, Ticket, Translator, Unanswered};
+use causeway_transports::{CloseReason, Incoming, SendError, Session, SessionEvent, Slot};
 use causeway_wire::{Answer, SessionId, les::Version};
 use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -140,7 +140,8 @@ impl<B: Backend> Service<B> {
     fn open(&mut self, incoming: Incoming) {
         let Incoming { session, mut events } = incoming;
         let id = session.id();
-        let span = info_span!("light_peer", session = %id, peer = %session.peer(), transport = session.transport());
+        let span =
+            info_span!("light_peer", session = %id, peer = %session.peer(), transport = session.transport());
         let Some(version) = Version::of(session.capability()) else {
             debug!(parent: &span, capability = %session.capability(), "not a LES session");
             session.close(0x03);

@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use causeway_transports::{CloseReason, Incoming, Session, SessionEvent};
 use causeway_translate::{AskError, Client, ClientCommand, ClientConfig, Fault, Ticket};
+use causeway_transports::{CloseReason, Incoming, Session, SessionEvent};
 use causeway_wire::{
     Answer, Head, NodeKey, PeerId, Query, SessionId,
     les::{Origin, Status, Version},

@@ -6,11 +6,7 @@ mod helper_tries;
 mod state;
 mod transactions;
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use causeway_translate::AskError;
 use causeway_verify::Lie;
@@ -101,7 +97,8 @@ impl Verified {
         let mut refused = false;
         let mut silent = false;
         loop {
-            let next = self.nodes.able(query, number).into_iter().find(|upstream| !asked.contains(&upstream.id()));
+            let next =
+                self.nodes.able(query, number).into_iter().find(|upstream| !asked.contains(&upstream.id()));
             let Some(upstream) = next else {
                 if let Some(partial) = partial {
                     return Ok(partial);
@@ -160,7 +157,9 @@ impl Backend for Verified {
     fn answer(&self, query: Query) -> BoxFuture<'_, Result<Answer, BackendError>> {
         async move {
             match query {
-                Query::Headers { start, amount, skip, reverse } => self.headers(start, amount, skip, reverse).await,
+                Query::Headers { start, amount, skip, reverse } => {
+                    self.headers(start, amount, skip, reverse).await
+                }
                 Query::Bodies(blocks) => self.bodies(&blocks).await,
                 Query::Receipts(blocks) => self.receipts(&blocks).await,
                 Query::Codes(requests) => self.codes(&requests).await,
@@ -175,7 +174,9 @@ impl Backend for Verified {
 
     fn answer_now(&self, query: &Query) -> Option<Answer> {
         match query {
-            Query::Headers { start, amount, skip, reverse } => self.headers_now(*start, *amount, *skip, *reverse),
+            Query::Headers { start, amount, skip, reverse } => {
+                self.headers_now(*start, *amount, *skip, *reverse)
+            }
             Query::Bodies(blocks) => self.bodies_now(blocks),
             Query::Receipts(blocks) => self.receipts_now(blocks),
             Query::Codes(requests) => self.codes_now(requests),

@@ -13,8 +13,8 @@ use crate::{Candidate, Origin};
 /// Wait after the first failure; doubled with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// Longest wait for a node that cannot be reached.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Longest wait for a node that cannot be reached: the user's own node restarts, and light peers wait for it.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// Wait after a node that is full or wants nothing of us: it would only say so again (rlpx.md section 9).
 const REFUSED_WAIT: Duration = Duration::from_secs(60);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_a_minute() {
+    fn waits_double_up_to_the_longest() {
         let mut now = Instant::now();
         let (mut fixed, key) = dialing(now);
 
@@ -192,7 +192,7 @@ mod tests {
             waits.push(due.as_secs());
         }
 
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(waits, [1, 2, 4, 8, 15, 15, 15, 15]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The relay, built and alive: transports, full nodes, the verified chain, the service for light peers.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -10,8 +10,8 @@ use alloy_primitives::B256;
 use anyhow::Context;
 use causeway_bridge::{Backend, Counts, Follower, FullNodes, Service, Verified, VerifiedConfig};
 use causeway_records::Enode;
-use causeway_transports::{Incoming, Transports, TransportsConfig};
 use causeway_translate::{AccountKeyForm, ChainIdentity, ClientConfig, ServerConfig};
+use causeway_transports::{Incoming, Limits, Transports, TransportsConfig};
 use causeway_verify::{ChainSpec, HeaderChain, Root};
 use causeway_wire::les::Version;
 use secp256k1::SecretKey;
@@ -23,13 +23,16 @@ use tracing::{Instrument, info, info_span, warn};
 use crate::{cli::ListenArgs, dialing, http};
 
 /// Recent headers kept whole; of older ones only hash and total difficulty.
-pub const KEEP_HEADERS: usize = 16_384;
+pub(crate) const KEEP_HEADERS: usize = 16_384;
 
 /// How long one full node may take for an answer.
 const UPSTREAM_PATIENCE: Duration = Duration::from_secs(8);
 
 /// How long a light peer's question may take in all, waiting for a full node to come back included.
 const QUESTION_PATIENCE: Duration = Duration::from_secs(25);
+
+/// What light peers are told of how far back states are served: what geth says of itself (les.md 3.1).
+const RECENT_STATE: u64 = 124;
 
 /// Questions that may wait for one full node's credit.
 const UPSTREAM_QUEUE: usize = 1024;
@@ -39,7 +42,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Where each listener binds.
 #[derive(Clone, Copy, Debug)]
-pub struct Ports {
+pub(crate) struct Ports {
     addr: IpAddr,
     devp2p: u16,
     libp2p: u16,
@@ -49,7 +52,7 @@ pub struct Ports {
 
 impl Ports {
     /// From the flags; `default_addr` where `--addr` is not given.
-    pub fn new(args: &ListenArgs, default_addr: IpAddr) -> Self {
+    pub(crate) fn new(args: &ListenArgs, default_addr: IpAddr) -> Self {
         let port = |own: Option<u16>, default: u16| own.or(args.ports).unwrap_or(default);
         Self {
             addr: args.addr.unwrap_or(default_addr),
@@ -59,36 +62,30 @@ impl Ports {
             http: SocketAddr::new(args.http_addr, port(args.port_http, 8688)),
         }
     }
-
-    /// Free ports on loopback.
-    pub fn loopback() -> Self {
-        let addr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Self { addr, devp2p: 0, libp2p: 0, ws: 0, http: SocketAddr::new(addr, 0) }
-    }
 }
 
 /// What a relay is made from.
 #[derive(Debug)]
-pub struct RelayConfig {
+pub(crate) struct RelayConfig {
     /// The chain.
-    pub spec: Arc<ChainSpec>,
+    pub(crate) spec: Arc<ChainSpec>,
     /// A trusted block to follow headers from; else genesis.
-    pub checkpoint: Option<(u64, B256)>,
+    pub(crate) checkpoint: Option<(u64, B256)>,
     /// The full nodes to ask.
-    pub full_nodes: Vec<Enode>,
+    pub(crate) full_nodes: Vec<Enode>,
     /// The node key.
-    pub secret_key: SecretKey,
+    pub(crate) secret_key: SecretKey,
     /// Where to listen.
-    pub ports: Ports,
+    pub(crate) ports: Ports,
     /// Light peers served at once.
-    pub light_peers: usize,
+    pub(crate) light_peers: usize,
     /// Bytes of verified answers kept.
-    pub cache_bytes: u64,
+    pub(crate) cache_bytes: u64,
 }
 
 /// A relay that is up.
 #[derive(Debug)]
-pub struct Relay {
+pub(crate) struct Relay {
     transports: Transports,
     http: SocketAddr,
     record: String,
@@ -99,24 +96,32 @@ pub struct Relay {
 }
 
 /// How Causeway names itself: `causeway/v0.1.0/linux-x86_64/rust`.
-pub fn client_id() -> String {
-    format!("causeway/v{}/{}-{}/rust", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH)
+pub(crate) fn client_id() -> String {
+    format!(
+        "causeway/v{}/{}-{}/rust",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )
 }
 
 /// The transports of a node with these ports.
-pub fn transports_config(secret_key: SecretKey, ports: Option<Ports>) -> TransportsConfig {
+pub(crate) fn transports_config(secret_key: SecretKey, ports: Option<Ports>) -> TransportsConfig {
     let at = |port: fn(&Ports) -> u16| ports.map(|ports| SocketAddr::new(ports.addr, port(&ports)));
-    let mut config = TransportsConfig::new(secret_key, client_id());
-    config.capabilities = Version::ALL.into_iter().map(Version::capability).collect();
-    config.devp2p = at(|ports| ports.devp2p);
-    config.libp2p_tcp = at(|ports| ports.libp2p);
-    config.libp2p_quic = at(|ports| ports.libp2p);
-    config.websocket = at(|ports| ports.ws);
-    config
+    TransportsConfig {
+        secret_key,
+        client_id: client_id(),
+        capabilities: Version::ALL.into_iter().map(Version::capability).collect(),
+        devp2p: at(|ports| ports.devp2p),
+        libp2p_tcp: at(|ports| ports.libp2p),
+        libp2p_quic: at(|ports| ports.libp2p),
+        websocket: at(|ports| ports.ws),
+        limits: Limits::default(),
+    }
 }
 
 /// Who we are talking about, at a head.
-pub fn chain_identity(spec: &ChainSpec, number: u64, timestamp: u64) -> ChainIdentity {
+pub(crate) fn chain_identity(spec: &ChainSpec, number: u64, timestamp: u64) -> ChainIdentity {
     ChainIdentity {
         network: spec.network,
         genesis: spec.genesis_hash,
@@ -127,7 +132,7 @@ pub fn chain_identity(spec: &ChainSpec, number: u64, timestamp: u64) -> ChainIde
 
 /// How full nodes are greeted. Their forks are judged from the far end of our own schedule: whatever head we
 /// have, a full node ahead of us is welcome, one that left our schedule is not.
-pub fn client_config(spec: &ChainSpec, timestamp: u64) -> ClientConfig {
+pub(crate) fn client_config(spec: &ChainSpec, timestamp: u64) -> ClientConfig {
     ClientConfig {
         chain: chain_identity(spec, spec.genesis.number, timestamp),
         signed: true,
@@ -139,13 +144,14 @@ pub fn client_config(spec: &ChainSpec, timestamp: u64) -> ClientConfig {
 }
 
 /// How light peers are served.
-pub fn server_config(spec: &ChainSpec, secret_key: SecretKey, max_sessions: usize) -> ServerConfig {
+pub(crate) fn server_config(spec: &ChainSpec, secret_key: SecretKey, max_sessions: usize) -> ServerConfig {
     ServerConfig {
         chain: chain_identity(spec, 0, spec.genesis.timestamp),
         flow: ServerConfig::default_flow(),
         max_sessions,
         signing_key: secret_key,
-        patience: QUESTION_PATIENCE,
+        patience: QUESTION_PATIENCE + Duration::from_secs(1),
+        recent_state: RECENT_STATE,
     }
 }
 
@@ -154,31 +160,44 @@ impl Relay {
     ///
     /// # Errors
     /// If a listener cannot bind; the message names it.
-    pub async fn start(config: RelayConfig) -> anyhow::Result<Self> {
-        let RelayConfig { spec, checkpoint, full_nodes, secret_key, ports, light_peers, cache_bytes } = config;
-        let listener = TcpListener::bind(ports.http)
-            .await
-            .with_context(|| format!("binding status and health to {}; choose another with --port.http", ports.http))?;
+    pub(crate) async fn start(config: RelayConfig) -> anyhow::Result<Self> {
+        let RelayConfig { spec, checkpoint, full_nodes, secret_key, ports, light_peers, cache_bytes } =
+            config;
+        let listener = TcpListener::bind(ports.http).await.with_context(|| {
+            format!("binding status and health to {}; choose another with --port.http", ports.http)
+        })?;
         let http = listener.local_addr()?;
-        let (transports, incoming) = Transports::start(transports_config(secret_key, Some(ports)))
-            .await
-            .context("binding the listeners; choose other ports with --port.devp2p, --port.libp2p, --port.ws")?;
+        let (transports, incoming) =
+            Transports::start(transports_config(secret_key, Some(ports))).await.context(
+                "binding the listeners; choose other ports with --port.devp2p, --port.libp2p, --port.ws",
+            )?;
         let record = crate::record::build(&secret_key, &transports)?;
         let enode = crate::record::enode(&transports);
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        let nodes =
-            Arc::new(FullNodes::new(client_config(&spec, spec.genesis.timestamp), tasks.clone()));
-        let state = Arc::new(http::State::new(Arc::clone(&spec), Arc::clone(&nodes), transports.clone(), tasks.clone()));
+        let nodes = Arc::new(FullNodes::new(client_config(&spec, spec.genesis.timestamp), tasks.clone()));
+        let state = Arc::new(http::State::new(
+            Arc::clone(&spec),
+            Arc::clone(&nodes),
+            transports.clone(),
+            tasks.clone(),
+        ));
         tasks.spawn(http::serve(listener, Arc::clone(&state), stop.clone()));
-        let house = House { spec, nodes, transports: transports.clone(), state: Arc::clone(&state), stop: stop.clone(), tasks: tasks.clone() };
+        let house = House {
+            spec,
+            nodes,
+            transports: transports.clone(),
+            state: Arc::clone(&state),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
         let serve = house.serve(checkpoint, full_nodes, secret_key, light_peers, cache_bytes, incoming);
         tasks.spawn(serve.instrument(info_span!("relay")));
         Ok(Self { transports, http, record, enode, stop, tasks, state })
     }
 
     /// The ready line (design section 4).
-    pub fn ready(&self) -> serde_json::Value {
+    pub(crate) fn ready(&self) -> serde_json::Value {
         json!({
             "schema": 1,
             "ready": true,
@@ -191,12 +210,12 @@ impl Relay {
     }
 
     /// Where libp2p peers can dial it.
-    pub fn multiaddrs(&self) -> Vec<String> {
+    pub(crate) fn multiaddrs(&self) -> Vec<String> {
         self.transports.multiaddrs()
     }
 
     /// Says goodbye to everybody and ends every task.
-    pub async fn shutdown(self) {
+    pub(crate) async fn shutdown(self) {
         self.state.drain();
         self.stop.cancel();
         self.transports.shutdown(FAREWELL).await;
@@ -250,7 +269,14 @@ impl House {
         let server = server_config(&self.spec, secret_key, light_peers);
         let service = Service::new(Arc::clone(&verified), server, self.tasks.clone());
         self.state.serving(Arc::clone(&follower), service.counts());
-        let dial = dialing::keep_connected(self.transports, full_nodes, Arc::clone(&self.nodes), follower, self.tasks.clone(), self.stop.clone());
+        let dial = dialing::keep_connected(
+            self.transports,
+            full_nodes,
+            Arc::clone(&self.nodes),
+            follower,
+            self.tasks.clone(),
+            self.stop.clone(),
+        );
         self.tasks.spawn(dial);
         info!(network = %self.spec.name, "serving light peers");
         service.run(incoming, self.stop).await;
@@ -258,7 +284,7 @@ impl House {
 }
 
 /// Serves a backend of our own (the embedded full node) to whoever connects.
-pub fn serve_backend<B: Backend>(
+pub(crate) fn serve_backend<B: Backend>(
     backend: Arc<B>,
     config: ServerConfig,
     incoming: mpsc::Receiver<Incoming>,

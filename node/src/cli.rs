@@ -10,21 +10,21 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Full nodes speak devp2p, light peers libp2p; Causeway speaks both, checks every answer and hands on the proof.
 #[derive(Debug, Parser)]
 #[command(name = "causeway", version, about, max_term_width = 110)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
     /// How much is logged to stderr: 0 nothing, 1 errors, 2 warnings, 3 information, 4 debugging, 5 everything.
     #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=5), env = "CAUSEWAY_LOG__VERBOSITY")]
-    pub verbosity: u8,
+    pub(crate) verbosity: u8,
     /// How log lines look.
     #[arg(long = "log.format", global = true, value_enum, default_value_t = LogFormat::Text, env = "CAUSEWAY_LOG__FORMAT")]
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
 }
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.
@@ -33,7 +33,7 @@ pub enum LogFormat {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// The relay: serves light peers from full nodes.
     Run(RunArgs),
     /// A whole house to look at: an embedded full node with a live chain, a relay before it, and a light
@@ -47,130 +47,136 @@ pub enum Command {
 
 /// Where to listen.
 #[derive(Clone, Debug, Args)]
-pub struct ListenArgs {
+pub(crate) struct ListenArgs {
     /// Address that every listener binds.
     #[arg(long, value_name = "IP", env = "CAUSEWAY_ADDR")]
-    pub addr: Option<IpAddr>,
+    pub(crate) addr: Option<IpAddr>,
     /// Sets every port; only 0 (a free port for each) makes sense.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=0))]
-    pub ports: Option<u16>,
+    pub(crate) ports: Option<u16>,
     /// Port of devp2p (TCP); 30313 unless said otherwise.
     #[arg(long = "port.devp2p", value_name = "N", env = "CAUSEWAY_PORT__DEVP2P")]
-    pub port_devp2p: Option<u16>,
+    pub(crate) port_devp2p: Option<u16>,
     /// Port of libp2p (QUIC on UDP, TCP); 30314 unless said otherwise.
     #[arg(long = "port.libp2p", value_name = "N", env = "CAUSEWAY_PORT__LIBP2P")]
-    pub port_libp2p: Option<u16>,
+    pub(crate) port_libp2p: Option<u16>,
     /// Port of WebSocket (TCP); 30315 unless said otherwise.
     #[arg(long = "port.ws", value_name = "N", env = "CAUSEWAY_PORT__WS")]
-    pub port_ws: Option<u16>,
+    pub(crate) port_ws: Option<u16>,
     /// Port of status and health, always on 127.0.0.1 unless --http.addr says otherwise; 8688.
     #[arg(long = "port.http", value_name = "N", env = "CAUSEWAY_PORT__HTTP")]
-    pub port_http: Option<u16>,
+    pub(crate) port_http: Option<u16>,
     /// Address of status and health.
     #[arg(long = "http.addr", value_name = "IP", default_value = "127.0.0.1", env = "CAUSEWAY_HTTP__ADDR")]
-    pub http_addr: IpAddr,
+    pub(crate) http_addr: IpAddr,
     /// Do not look for peers; use only those named here.
     #[arg(long)]
-    pub no_discovery: bool,
+    pub(crate) no_discovery: bool,
     /// File with the node key, 64 hex characters as geth writes it; made if it is not there.
     #[arg(long, value_name = "FILE", env = "CAUSEWAY_NODEKEY")]
-    pub nodekey: Option<PathBuf>,
+    pub(crate) nodekey: Option<PathBuf>,
 }
 
 /// Which chain.
 #[derive(Clone, Debug, Args)]
-pub struct NetworkArgs {
+pub(crate) struct NetworkArgs {
     /// mainnet, sepolia, classic, mordor, or the path of a geth genesis.json.
-    #[arg(long, visible_alias = "chain", value_name = "NAME|FILE", default_value = "mainnet", env = "CAUSEWAY_NETWORK")]
-    pub network: String,
+    #[arg(
+        long,
+        visible_alias = "chain",
+        value_name = "NAME|FILE",
+        default_value = "mainnet",
+        env = "CAUSEWAY_NETWORK"
+    )]
+    pub(crate) network: String,
     /// Network id, where it is not the chain id.
     #[arg(long, value_name = "ID")]
-    pub networkid: Option<u64>,
+    pub(crate) networkid: Option<u64>,
     /// A block that you trust, from which headers are followed instead of from genesis.
     #[arg(long, value_name = "NUMBER:HASH", value_parser = checkpoint, env = "CAUSEWAY_CHECKPOINT")]
-    pub checkpoint: Option<(u64, B256)>,
+    pub(crate) checkpoint: Option<(u64, B256)>,
 }
 
 /// `causeway run`
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// The chain.
     #[command(flatten)]
-    pub network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
     /// Full nodes to ask, as enode URLs; repeat the flag or separate with commas.
     #[arg(long = "full-node", value_name = "ENODE", value_delimiter = ',', env = "CAUSEWAY_FULL_NODE")]
-    pub full_nodes: Vec<String>,
+    pub(crate) full_nodes: Vec<String>,
     /// Where state is kept.
     #[arg(long, value_name = "DIR", env = "CAUSEWAY_DATADIR")]
-    pub datadir: Option<PathBuf>,
+    pub(crate) datadir: Option<PathBuf>,
     /// Where to listen.
     #[command(flatten)]
-    pub listen: ListenArgs,
+    pub(crate) listen: ListenArgs,
     /// Light peers served at once.
     #[arg(long, value_name = "N", default_value_t = 2000, env = "CAUSEWAY_LIMITS__LIGHT_PEERS")]
-    pub light_peers: usize,
+    pub(crate) light_peers: usize,
     /// Memory for verified answers, MiB.
     #[arg(long = "cache", value_name = "MIB", default_value_t = 64, env = "CAUSEWAY_CACHE_MIB")]
-    pub cache_mib: u64,
+    pub(crate) cache_mib: u64,
 }
 
 /// `causeway dev`
 #[derive(Debug, Args)]
-pub struct DevArgs {
+pub(crate) struct DevArgs {
     /// Where the relay listens.
     #[command(flatten)]
-    pub listen: ListenArgs,
+    pub(crate) listen: ListenArgs,
     /// End after the light peer has read; exit code 0 only if every answer verified.
     #[arg(long)]
-    pub exit_after_check: bool,
+    pub(crate) exit_after_check: bool,
     /// Writes the embedded chain's genesis.json there, for `causeway light --network FILE`.
     #[arg(long, value_name = "FILE")]
-    pub genesis_out: Option<PathBuf>,
+    pub(crate) genesis_out: Option<PathBuf>,
 }
 
 /// `causeway health`
 #[derive(Debug, Args)]
-pub struct HealthArgs {
+pub(crate) struct HealthArgs {
     /// Ask whether it can serve, not only whether it lives.
     #[arg(long)]
-    pub ready: bool,
+    pub(crate) ready: bool,
     /// Where status and health listen.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8688", env = "CAUSEWAY_PROBE__ADDR")]
-    pub probe: String,
+    pub(crate) probe: String,
 }
 
 /// `causeway light`
 #[derive(Debug, Args)]
-pub struct LightArgs {
+pub(crate) struct LightArgs {
     /// A multiaddr (/ip4/…/p2p/…) or an enode (enode://…).
-    pub address: String,
+    pub(crate) address: String,
     /// What to read.
     #[command(subcommand)]
-    pub command: LightCommand,
+    pub(crate) command: LightCommand,
     /// The chain.
     #[command(flatten)]
-    pub network: NetworkArgs,
+    pub(crate) network: NetworkArgs,
     /// The block at which state is read: a number, a hash, or `head`.
     #[arg(long, global = true, value_name = "BLOCK", default_value = "head")]
-    pub at: BlockArg,
+    pub(crate) at: BlockArg,
     /// Full nodes whose signed announcements you trust (node keys or enodes); the head is then the one that
     /// enough of them signed.
     #[arg(long, global = true, value_name = "KEY", value_delimiter = ',')]
-    pub trusted: Vec<String>,
+    pub(crate) trusted: Vec<String>,
     /// Percent of the trusted full nodes that must agree.
     #[arg(long, global = true, value_name = "PERCENT", default_value_t = 75, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub fraction: u8,
+    pub(crate) fraction: u8,
     /// Print one JSON object.
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Give up after so many seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60)]
-    pub timeout: u64,
+    pub(crate) timeout: u64,
 }
 
 /// What a light peer reads.
 #[derive(Debug, Subcommand)]
-pub enum LightCommand {
+pub(crate) enum LightCommand {
     /// The head.
     Head,
     /// A header.
@@ -222,7 +228,7 @@ pub enum LightCommand {
 
 /// A block as a user names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BlockArg {
+pub(crate) enum BlockArg {
     /// The head.
     Head,
     /// By number.

@@ -46,14 +46,22 @@ async fn connect(transports: &Transports, nodes: &FullNodes, enode: &Enode) -> R
 
 fn failure(error: &DialError) -> DialFailure {
     match error {
-        DialError::TooManyPeers => DialFailure::TooManyPeers,
-        DialError::Useless => DialFailure::Refused,
-        _ => DialFailure::Unreachable,
+        DialError::Myself => DialFailure::Myself,
+        DialError::AlreadyConnected => DialFailure::AlreadyConnected,
+        DialError::TooManyPeers | DialError::Useless { .. } => DialFailure::Refused,
+        DialError::Unreachable { .. }
+        | DialError::Timeout { .. }
+        | DialError::WrongKey { .. }
+        | DialError::Disconnected { .. }
+        | DialError::Fault(_)
+        | DialError::Lost { .. }
+        | DialError::Libp2p(_)
+        | DialError::Closing => DialFailure::Unreachable,
     }
 }
 
 /// Dials the full nodes, again and again with back-off, and follows each that agrees with us.
-pub async fn keep_connected(
+pub(crate) async fn keep_connected(
     transports: Transports,
     enodes: Vec<Enode>,
     nodes: Arc<FullNodes>,
@@ -111,7 +119,7 @@ enum Outcome {
 }
 
 /// Asks the full nodes for the header of a trusted block until one shows it.
-pub async fn fetch_root(
+pub(crate) async fn fetch_root(
     transports: &Transports,
     nodes: &FullNodes,
     enodes: &[Enode],
@@ -135,10 +143,14 @@ pub async fn fetch_root(
 }
 
 /// The root at a trusted block, if this full node shows its header.
-pub async fn root_from(upstream: &Upstream, number: u64, hash: B256) -> Option<Root> {
+pub(crate) async fn root_from(upstream: &Upstream, number: u64, hash: B256) -> Option<Root> {
     let query = Query::Headers { start: HashOrNumber::Hash(hash), amount: 1, skip: 0, reverse: false };
     let Ok(Answer::Headers(headers)) = upstream.ask(query).await else { return None };
     let rlp = headers.into_iter().next()?;
-    let (shown, _) = causeway_verify::chain::link_of(&rlp).ok()?;
-    (alloy_primitives::keccak256(&rlp) == hash && shown == number).then_some(Root::Checkpoint { hash, rlp, td: None })
+    let header: alloy_consensus::Header = alloy_rlp::decode_exact(&rlp).ok()?;
+    (alloy_primitives::keccak256(&rlp) == hash && header.number == number).then_some(Root::Checkpoint {
+        hash,
+        rlp,
+        td: None,
+    })
 }

@@ -16,7 +16,7 @@ use tracing::warn;
 
 /// What status and health are told from.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     spec: Arc<ChainSpec>,
     nodes: Arc<FullNodes>,
     transports: Transports,
@@ -27,17 +27,22 @@ pub struct State {
 
 impl State {
     /// Before anything is served.
-    pub fn new(spec: Arc<ChainSpec>, nodes: Arc<FullNodes>, transports: Transports, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(
+        spec: Arc<ChainSpec>,
+        nodes: Arc<FullNodes>,
+        transports: Transports,
+        tasks: TaskTracker,
+    ) -> Self {
         Self { spec, nodes, transports, tasks, serving: OnceLock::new(), draining: AtomicBool::new(false) }
     }
 
     /// The chain is there and light peers are served from now on.
-    pub fn serving(&self, follower: Arc<Follower>, counts: Arc<Counts>) {
+    pub(crate) fn serving(&self, follower: Arc<Follower>, counts: Arc<Counts>) {
         let _ = self.serving.set((follower, counts));
     }
 
     /// The end has begun: not ready any more.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
@@ -84,7 +89,7 @@ impl State {
             "served": count(Counts::served),
             "refused": count(Counts::refused),
             "tasks": self.tasks.len(),
-            "connections": self.transports.counts().sessions,
+            "connections": self.transports.counts().sessions(),
         })
     }
 
@@ -104,7 +109,7 @@ impl State {
 }
 
 /// Serves until `stop`.
-pub async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
     let router = Router::new()
         .route("/status", get(|Extract(state): Extract<Arc<State>>| async move { Json(state.status()) }))
         .route("/livez", get(|| async { Json(json!({ "ok": true })) }))

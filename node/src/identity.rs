@@ -11,7 +11,7 @@ use secp256k1::SecretKey;
 use tracing::{info, warn};
 
 /// A fresh key from the system's randomness.
-pub fn generate() -> SecretKey {
+pub(crate) fn generate() -> SecretKey {
     loop {
         // A random 32-byte string is a valid key but for one in 2^128.
         if let Ok(key) = SecretKey::from_secret_bytes(rand::random()) {
@@ -24,7 +24,7 @@ pub fn generate() -> SecretKey {
 ///
 /// # Errors
 /// If the file cannot be read or written, or does not hold a key.
-pub fn load_or_create(file: &Path) -> anyhow::Result<SecretKey> {
+pub(crate) fn load_or_create(file: &Path) -> anyhow::Result<SecretKey> {
     match std::fs::read_to_string(file) {
         Ok(text) => {
             warn_if_open(file);
@@ -36,7 +36,7 @@ pub fn load_or_create(file: &Path) -> anyhow::Result<SecretKey> {
 }
 
 /// Where the node key is kept in a data directory.
-pub fn default_file(datadir: &Path) -> PathBuf {
+pub(crate) fn default_file(datadir: &Path) -> PathBuf {
     datadir.join("keys").join("nodekey")
 }
 
@@ -74,7 +74,7 @@ fn create(file: &Path) -> anyhow::Result<SecretKey> {
 ///
 /// # Errors
 /// If it cannot be made.
-pub fn create_private_dir(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn create_private_dir(folder: &Path) -> anyhow::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

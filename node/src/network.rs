@@ -15,7 +15,7 @@ const MAX_GENESIS: u64 = 64 * 1024 * 1024;
 ///
 /// # Errors
 /// If the name is not built in and no such file can be read as a `genesis.json`.
-pub fn chain_spec(args: &NetworkArgs) -> anyhow::Result<ChainSpec> {
+pub(crate) fn chain_spec(args: &NetworkArgs) -> anyhow::Result<ChainSpec> {
     let name = args.network.as_str();
     let mut spec = match ChainSpec::builtin(name) {
         Some(spec) => spec,

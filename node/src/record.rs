@@ -12,17 +12,17 @@ use secp256k1::SecretKey;
 ///
 /// # Errors
 /// If it cannot be signed.
-pub fn build(secret_key: &SecretKey, transports: &Transports) -> anyhow::Result<String> {
+pub(crate) fn build(secret_key: &SecretKey, transports: &Transports) -> anyhow::Result<String> {
     let mut contents = Contents { seq: 1, ..Contents::default() };
     if let Some(addr) = transports.devp2p_addr() {
         match addr.ip() {
-            IpAddr::V4(ip) if !ip.is_unspecified() => contents.ip4 = Some(ip),
+            IpAddr::V4(ip) if !ip.is_unspecified() => contents.ip = Some(ip),
             IpAddr::V6(ip) if !ip.is_unspecified() => contents.ip6 = Some(ip),
             IpAddr::V4(_) | IpAddr::V6(_) => {}
         }
-        contents.tcp4 = Some(addr.port());
+        contents.tcp = Some(addr.port());
     }
-    contents.quic4 = transports.multiaddrs().iter().find_map(|address| quic_port(address));
+    contents.quic = transports.multiaddrs().iter().find_map(|address| quic_port(address));
     Record::sign(secret_key, &contents).map(|record| record.to_string()).context("signing our node record")
 }
 
@@ -37,7 +37,7 @@ fn quic_port(multiaddr: &str) -> Option<u16> {
 }
 
 /// Our enode URL; with the loopback address where we listen on all.
-pub fn enode(transports: &Transports) -> String {
+pub(crate) fn enode(transports: &Transports) -> String {
     let addr = transports.devp2p_addr().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
     let ip = match addr.ip() {
         ip if !ip.is_unspecified() => ip,

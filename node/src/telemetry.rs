@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::LogFormat;
 
 /// Starts logging. `RUST_LOG` wins over the verbosity.
-pub fn start(verbosity: u8, format: LogFormat) {
+pub(crate) fn start(verbosity: u8, format: LogFormat) {
     let ours = match verbosity {
         0 => "off",
         1 => "error",
@@ -17,7 +17,9 @@ pub fn start(verbosity: u8, format: LogFormat) {
         _ => "trace",
     };
     // The libraries below us log a line for each stranger's mistake; theirs are for their own authors.
-    let default = format!("error,causeway={ours},causeway_bridge={ours},causeway_translate={ours},causeway_transports={ours},causeway_host={ours},causeway_rlpx={ours},causeway_devnet={ours}");
+    let default = format!(
+        "error,causeway={ours},causeway_bridge={ours},causeway_translate={ours},causeway_transports={ours},causeway_host={ours},causeway_rlpx={ours},causeway_devnet={ours}"
+    );
     let default = if verbosity == 0 { "off".to_owned() } else { default };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_target(false);

@@ -20,38 +20,41 @@ const EDGES: &[(&str, &[&str])] = &[
     ("causeway-verify", &["wire"]),
     ("causeway-bridge", &["wire", "translate", "verify", "transports"]),
     ("causeway-devnet", &["wire", "verify", "bridge"]),
-    (
-        "causeway",
-        &["wire", "records", "discovery", "transports", "translate", "verify", "bridge", "devnet"],
-    ),
+    ("causeway", &["wire", "records", "discovery", "transports", "translate", "verify", "bridge", "devnet"]),
     ("causeway-deploy", &[]),
 ];
 
-const PURE: &[&str] = &["causeway-wire", "causeway-rlpx", "causeway-records", "causeway-translate", "causeway-verify"];
+const PURE: &[&str] =
+    &["causeway-wire", "causeway-rlpx", "causeway-records", "causeway-translate", "causeway-verify"];
 
 /// The `enr` crate brings `rand` into records.
-const WITHOUT_RANDOMNESS: &[&str] = &["causeway-wire", "causeway-rlpx", "causeway-translate", "causeway-verify"];
+const WITHOUT_RANDOMNESS: &[&str] =
+    &["causeway-wire", "causeway-rlpx", "causeway-translate", "causeway-verify"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
 }
 
 fn cargo(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().expect("cargo runs");
+    let output =
+        Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().expect("cargo runs");
     assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("cargo writes text")
 }
 
 fn packages() -> Vec<Value> {
     let metadata: Value =
-        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--offline"])).expect("JSON");
+        serde_json::from_str(&cargo(&["metadata", "--format-version", "1", "--no-deps", "--offline"]))
+            .expect("JSON");
     metadata["packages"].as_array().expect("packages").clone()
 }
 
 #[test]
 fn arrows_between_crates_are_as_drawn() {
-    let allowed: BTreeMap<_, BTreeSet<String>> =
-        EDGES.iter().map(|(name, uses)| (*name, uses.iter().map(|used| format!("causeway-{used}")).collect())).collect();
+    let allowed: BTreeMap<_, BTreeSet<String>> = EDGES
+        .iter()
+        .map(|(name, uses)| (*name, uses.iter().map(|used| format!("causeway-{used}")).collect()))
+        .collect();
     for package in packages() {
         let name = package["name"].as_str().expect("a name");
         if name == "causeway-tests" {
@@ -97,7 +100,9 @@ fn pure_crates_do_not_look_at_clocks_or_sockets() {
             let text = std::fs::read_to_string(&file).expect("a source file");
             // Tests at the end of a file may make up a starting time.
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            for forbidden in ["Instant::now()", "SystemTime::now()", "TcpStream", "UdpSocket", "thread::spawn"] {
+            for forbidden in
+                ["Instant::now()", "SystemTime::now()", "TcpStream", "UdpSocket", "thread::spawn"]
+            {
                 assert!(!code.contains(forbidden), "{} uses {forbidden}", file.display());
             }
         }
@@ -119,7 +124,8 @@ fn rooms_have_cards_and_names() {
             let text = std::fs::read_to_string(&file).expect("a source file");
             assert!(text.starts_with("//!"), "{} does not say its subject in its first line", file.display());
         }
-        let card = ["lib.rs", "main.rs"].map(|file| sources.join(file)).into_iter().find(|file| file.is_file());
+        let card =
+            ["lib.rs", "main.rs"].map(|file| sources.join(file)).into_iter().find(|file| file.is_file());
         let card = std::fs::read_to_string(card.expect("a lib.rs or a main.rs")).expect("a source file");
         for line in ["//! Owns:", "//! Must not know:", "//! Start at:", "Told by:"] {
             assert!(card.contains(line), "{}: the room card lacks `{line}`", manifest.display());

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use causeway_verify::{Known, Lie, check};
-use causeway_wire::{
-    Answer, Query,
-    les::limit,
-};
+use causeway_wire::{Answer, Query, les::limit};
 
 use super::{Judged, Verified, WRONG_KIND};
 use crate::{backend::BackendError, cache::Key};
@@ -76,7 +73,9 @@ impl Verified {
 
     /// One body of a known block.
     pub(super) async fn body_of(&self, block: B256) -> Result<Bytes, BackendError> {
-        let Answer::Bodies(bodies) = self.bodies(&[block]).await? else { return Err(BackendError::NotServed) };
+        let Answer::Bodies(bodies) = self.bodies(&[block]).await? else {
+            return Err(BackendError::NotServed);
+        };
         bodies.into_iter().next().ok_or(BackendError::NotServed)
     }
 
@@ -87,7 +86,8 @@ impl Verified {
 
     /// What is at hand, and the rest from full nodes; unknown blocks and what nobody has are left out.
     async fn parts(&self, part: Part, blocks: &[B256]) -> Result<Answer, BackendError> {
-        let mut items: Vec<Option<Bytes>> = blocks.iter().map(|block| self.cache.item(&part.key(*block))).collect();
+        let mut items: Vec<Option<Bytes>> =
+            blocks.iter().map(|block| self.cache.item(&part.key(*block))).collect();
         let mut missing: Vec<(usize, Arc<Known>)> = Vec::new();
         for (index, block) in blocks.iter().enumerate() {
             if items[index].is_none() {
@@ -120,7 +120,11 @@ impl Verified {
         Ok(part.answer(bounded(items)))
     }
 
-    async fn fetch_parts(&self, part: Part, missing: &[(usize, Arc<Known>)]) -> Result<Vec<Option<Bytes>>, BackendError> {
+    async fn fetch_parts(
+        &self,
+        part: Part,
+        missing: &[(usize, Arc<Known>)],
+    ) -> Result<Vec<Option<Bytes>>, BackendError> {
         let headers: Vec<&Header> = missing.iter().map(|(_, known)| &known.header).collect();
         let highest = headers.iter().map(|header| header.number).max();
         let query = part.query(missing.iter().map(|(_, known)| known.hash).collect());

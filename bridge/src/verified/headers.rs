@@ -28,7 +28,9 @@ impl Plan {
             HashOrNumber::Number(number) => (number, None),
             HashOrNumber::Hash(hash) => match chain.number_of(&hash) {
                 None => return Self { blocks: Vec::new() },
-                Some(number) if chain.canonical(number).is_some_and(|(canonical, _)| canonical == hash) => (number, None),
+                Some(number) if chain.canonical(number).is_some_and(|(canonical, _)| canonical == hash) => {
+                    (number, None)
+                }
                 Some(number) => (number, Some(hash)),
             },
         };
@@ -39,9 +41,9 @@ impl Plan {
         while (blocks.len() as u64) < amount {
             let Some((hash, _)) = chain.canonical(number) else { break };
             blocks.push(Planned { number, hash, rlp: chain.by_hash(&hash).map(|known| known.rlp.clone()) });
-            let next = skip.checked_add(1).and_then(|step| {
-                if reverse { number.checked_sub(step) } else { number.checked_add(step) }
-            });
+            let next = skip
+                .checked_add(1)
+                .and_then(|step| if reverse { number.checked_sub(step) } else { number.checked_add(step) });
             let Some(next) = next else { break };
             number = next;
         }
@@ -76,7 +78,13 @@ impl Plan {
 }
 
 impl Verified {
-    pub(super) fn headers_now(&self, start: HashOrNumber, amount: u64, skip: u64, reverse: bool) -> Option<Answer> {
+    pub(super) fn headers_now(
+        &self,
+        start: HashOrNumber,
+        amount: u64,
+        skip: u64,
+        reverse: bool,
+    ) -> Option<Answer> {
         let mut plan = Plan::new(&self.follower.chain(), start, amount, skip, reverse);
         self.fill(&mut plan);
         plan.whole().map(Answer::Headers)
@@ -115,7 +123,11 @@ impl Verified {
             .ask_around(&query, Some(highest), |answer| {
                 let Answer::Headers(headers) = answer else { return Err(WRONG_KIND) };
                 if headers.len() > plan.blocks.len() {
-                    return Err(Lie::TooMany { what: "headers", found: headers.len(), asked: plan.blocks.len() });
+                    return Err(Lie::TooMany {
+                        what: "headers",
+                        found: headers.len(),
+                        asked: plan.blocks.len(),
+                    });
                 }
                 for (header, block) in headers.iter().zip(&plan.blocks) {
                     let found = keccak256(header);

@@ -34,7 +34,9 @@ impl Verified {
             if chain.root_number() != 0 || chain.head().header.number < end.checked_add(CONFIRMATIONS)? - 1 {
                 return None;
             }
-            (0..end).map_while(|number| chain.canonical(number).map(|(hash, td)| (number, hash, td))).collect()
+            (0..end)
+                .map_while(|number| chain.canonical(number).map(|(hash, td)| (number, hash, td)))
+                .collect()
         };
         if blocks.len() as u64 != end {
             return None;

@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_consensus::TrieAccount;
 use alloy_primitives::{B256, Bytes};
 use causeway_verify::{Lie, check, check::Shown};
-use causeway_wire::{
-    AccountKey, Answer, CodeRequest, ProofRequest, Query,
-    les::limit,
-};
+use causeway_wire::{AccountKey, Answer, CodeRequest, ProofRequest, Query, les::limit};
 
 use super::{Judged, Verified, WRONG_KIND, blocks::bounded};
 use crate::{
@@ -47,7 +44,8 @@ impl Verified {
                 .map(|(request, _)| request.clone())
                 .collect();
             answered += shown.len();
-            let pruned = check::prune(&shown, &proven.nodes, &|request| roots.get(&path_of(request)).copied());
+            let pruned =
+                check::prune(&shown, &proven.nodes, &|request| roots.get(&path_of(request)).copied());
             nodes.extend(pruned.into_iter().filter(|node| seen.insert(alloy_primitives::keccak256(node))));
         }
         if answered == 0 && !requests.is_empty() {
@@ -84,7 +82,8 @@ impl Verified {
         let mut asked: Vec<ProofRequest> = Vec::new();
         for request in requests.iter().filter(|request| state_roots.contains_key(&request.block)) {
             if let Some(account) = request.account {
-                let path = ProofRequest { block: request.block, account: None, key: account.hash(), from_level: 0 };
+                let path =
+                    ProofRequest { block: request.block, account: None, key: account.hash(), from_level: 0 };
                 let known = self.cache.account(path.block, path.key).is_some();
                 if !known && !asked.contains(&path) {
                     asked.push(path);
@@ -150,7 +149,10 @@ impl Verified {
             None => state_roots.get(&request.block).copied(),
             Some(account) => match storage_roots.get(&(request.block, account.hash())) {
                 Some(root) => Some(*root),
-                None => self.cache.account(request.block, account.hash()).map(|account| storage_root(account.as_ref())),
+                None => self
+                    .cache
+                    .account(request.block, account.hash())
+                    .map(|account| storage_root(account.as_ref())),
             },
         };
         let Some(root) = root else { return Ok(Shown::LeftOut) };
@@ -225,10 +227,14 @@ impl Verified {
         Ok(Answer::Codes(bounded(codes)))
     }
 
-    async fn fetch_codes(&self, missing: &[(CodeRequest, B256)]) -> Result<BTreeMap<B256, Bytes>, BackendError> {
+    async fn fetch_codes(
+        &self,
+        missing: &[(CodeRequest, B256)],
+    ) -> Result<BTreeMap<B256, Bytes>, BackendError> {
         let query = Query::Codes(missing.iter().map(|(request, _)| request.clone()).collect());
         let hashes: Vec<B256> = missing.iter().map(|(_, hash)| *hash).collect();
-        let highest = missing.iter().filter_map(|(request, _)| self.follower.chain().number_of(&request.block)).max();
+        let highest =
+            missing.iter().filter_map(|(request, _)| self.follower.chain().number_of(&request.block)).max();
         let codes = self
             .ask_around(&query, highest, |answer| {
                 let Answer::Codes(codes) = answer else { return Err(WRONG_KIND) };

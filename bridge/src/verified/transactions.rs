@@ -9,10 +9,7 @@ use causeway_wire::{Answer, Inclusion, Query, TransactionStatus};
 use futures::future::join_all;
 
 use super::{Verified, WRONG_KIND};
-use crate::{
-    backend::BackendError,
-    upstream::Upstream,
-};
+use crate::{backend::BackendError, upstream::Upstream};
 
 /// `status` of an included transaction (les.md 2.4).
 const INCLUDED: u64 = 3;
@@ -41,8 +38,10 @@ impl Verified {
         loop {
             changes.borrow_and_update();
             let upstreams = self.some(query, spread);
-            let answers = join_all(upstreams.iter().map(|upstream| self.statuses_of(upstream, query, hashes)));
-            let answers = tokio::time::timeout_at(deadline, answers).await.map_err(|_| BackendError::Timeout)?;
+            let answers =
+                join_all(upstreams.iter().map(|upstream| self.statuses_of(upstream, query, hashes)));
+            let answers =
+                tokio::time::timeout_at(deadline, answers).await.map_err(|_| BackendError::Timeout)?;
             let mut best: Option<Vec<TransactionStatus>> = None;
             for statuses in answers.into_iter().flatten() {
                 match &mut best {
@@ -85,7 +84,10 @@ impl Verified {
                 continue;
             }
             let Some(inclusion) = &status.inclusion else {
-                self.nodes.convict(upstream, &Lie::Presence { what: "the place of an included transaction", due: true });
+                self.nodes.convict(
+                    upstream,
+                    &Lie::Presence { what: "the place of an included transaction", due: true },
+                );
                 return Err(AskError::Closed);
             };
             match self.check_inclusion(hash, inclusion).await {

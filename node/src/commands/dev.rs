@@ -45,13 +45,17 @@ struct FullNode {
 impl FullNode {
     async fn start(spec: &ChainSpec) -> anyhow::Result<Self> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock stands before 1970")?;
-        let backend = DevBackend::spawn(Config::at(now.as_secs()), &tasks, stop.clone()).context("making the embedded chain")?;
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .context("the clock stands before 1970")?;
+        let backend = DevBackend::spawn(Config::at(now.as_secs()), &tasks, stop.clone())
+            .context("making the embedded chain")?;
         let secret_key = identity::generate();
         let mut config = app::transports_config(secret_key, None);
         config.client_id = format!("{}-dev-full-node", app::client_id());
         config.devp2p = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let (transports, incoming) = Transports::start(config).await.context("starting the embedded full node")?;
+        let (transports, incoming) =
+            Transports::start(config).await.context("starting the embedded full node")?;
         let addr = transports.devp2p_addr().context("the embedded full node has no address")?;
         let enode = Enode::new(transports.node_key(), addr);
         let server = app::server_config(spec, secret_key, LIGHT_PEERS);
@@ -71,10 +75,11 @@ impl FullNode {
 ///
 /// # Errors
 /// If a part cannot start.
-pub async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     let text = genesis::genesis_json();
     if let Some(file) = &args.genesis_out {
-        std::fs::write(file, &text).with_context(|| format!("writing the genesis to `{}`", file.display()))?;
+        std::fs::write(file, &text)
+            .with_context(|| format!("writing the genesis to `{}`", file.display()))?;
     }
     let spec = Arc::new(ChainSpec::from_genesis_json("dev", &text).context("the embedded genesis")?);
     let full_node = FullNode::start(&spec).await?;
@@ -157,15 +162,30 @@ async fn check(
     let slots = [sample.slot, genesis::GENESIS_SLOT, U256::ZERO];
     let account = peer.account(genesis::CONTRACT, &slots, BlockArg::Head).await?;
     let slot = &account["storageProof"][0]["value"];
-    line("account", begun, &account, format!("balance {}, slot {:#x} = {slot}", account["balance"], slots[0]));
+    line(
+        "account",
+        begun,
+        &account,
+        format!("balance {}, slot {:#x} = {slot}", account["balance"], slots[0]),
+    );
 
     let begun = Instant::now();
     let code = peer.code(genesis::CONTRACT, BlockArg::Head).await?;
-    line("code", begun, &code, format!("{} bytes", code["code"].as_str().map_or(0, |text| text.len() / 2 - 1)));
+    line(
+        "code",
+        begun,
+        &code,
+        format!("{} bytes", code["code"].as_str().map_or(0, |text| text.len() / 2 - 1)),
+    );
 
     let begun = Instant::now();
     let transaction = peer.transaction(sample.transaction).await?;
-    line("tx", begun, &transaction, format!("{} in block {}", transaction["status"], transaction["blockNumber"]));
+    line(
+        "tx",
+        begun,
+        &transaction,
+        format!("{} in block {}", transaction["status"], transaction["blockNumber"]),
+    );
     let unverified = [&head, &header, &body, &receipts, &account, &code, &transaction]
         .into_iter()
         .filter(|object| object["verified"] != json!(true))
@@ -180,7 +200,9 @@ async fn check(
 /// How to look around while it stays up.
 fn invite(relay: &Relay, full_node: &FullNode) {
     print_line("");
-    print_line("The house stays up until Ctrl-C. `--genesis-out FILE` writes its genesis.json for other light peers.");
+    print_line(
+        "The house stays up until Ctrl-C. `--genesis-out FILE` writes its genesis.json for other light peers.",
+    );
     for address in relay.multiaddrs() {
         print_line(&format!("  {address}"));
     }

@@ -22,7 +22,7 @@ const MAX_ANSWER: u64 = 64 * 1024;
 ///
 /// # Errors
 /// If nobody answers.
-pub async fn run(args: HealthArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: HealthArgs) -> anyhow::Result<ExitCode> {
     let path = if args.ready { "/readyz" } else { "/livez" };
     let answer = timeout(PATIENCE, ask(&args.probe, path))
         .await

@@ -20,7 +20,7 @@ use crate::{
 ///
 /// # Errors
 /// If an argument cannot be used. A server that does not answer, or not truly, is told as `verified: false`.
-pub async fn run(args: LightArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: LightArgs) -> anyhow::Result<ExitCode> {
     let spec = Arc::new(network::chain_spec(&args.network)?);
     let address = parse_address(&args.address)?;
     let quorum = quorum(&args.trusted, args.fraction)?;
@@ -32,7 +32,9 @@ pub async fn run(args: LightArgs) -> anyhow::Result<ExitCode> {
             LightCommand::Watch => watch(&peer, args.json).await,
             command => {
                 let read = read(&peer, command, args.at);
-                tokio::time::timeout(patience, read).await.unwrap_or_else(|_| bail!("the server took too long"))
+                tokio::time::timeout(patience, read)
+                    .await
+                    .unwrap_or_else(|_| bail!("the server took too long"))
             }
         };
         peer.leave().await;
@@ -116,7 +118,9 @@ fn print_object(object: &Value, as_json: bool) {
         return;
     }
     let Value::Object(fields) = object else { return };
-    for (name, value) in fields.iter().filter(|(name, _)| *name != "schema" && *name != "raw" && *name != "logsBloom") {
+    for (name, value) in
+        fields.iter().filter(|(name, _)| *name != "schema" && *name != "raw" && *name != "logsBloom")
+    {
         match value {
             Value::Null => {}
             Value::String(text) => print_line(&format!("{name:>18}  {text}")),

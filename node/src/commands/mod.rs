@@ -1,20 +1,20 @@
 //! The commands, one a file.
 
-pub mod dev;
-pub mod health;
-pub mod light;
-pub mod run;
+pub(crate) mod dev;
+pub(crate) mod health;
+pub(crate) mod light;
+pub(crate) mod run;
 
 use std::io::Write;
 
 /// Prints one line to stdout at once. A closed stdout is not our failure.
-pub fn print_line(line: &str) {
+pub(crate) fn print_line(line: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
 /// Waits for Ctrl-C or a service manager's stop signal.
-pub async fn stop_signal() {
+pub(crate) async fn stop_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -23,19 +23,21 @@ use crate::{
 ///
 /// # Errors
 /// If something it was told cannot be used, or a listener cannot bind.
-pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let spec = Arc::new(network::chain_spec(&args.network)?);
     let full_nodes = args.full_nodes.iter().map(|text| full_node(text)).collect::<Result<Vec<_>, _>>()?;
     if full_nodes.is_empty() {
-        bail!("no full node to ask: name at least one with --full-node enode://… (this version does not look for full nodes by itself yet)");
+        bail!(
+            "no full node to ask: name at least one with --full-node enode://… (this version does not look for full nodes by itself yet)"
+        );
     }
-    let file = match (args.listen.nodekey, args.datadir) {
-        (Some(file), _) => file,
+    let file = match (&args.listen.nodekey, args.datadir) {
+        (Some(file), _) => file.clone(),
         (None, Some(datadir)) => identity::default_file(&datadir),
         (None, None) => identity::default_file(&default_datadir()?),
     };
     let secret_key = identity::load_or_create(&file)?;
-    let ports = Ports::new(&{ let mut listen = args.listen; listen.nodekey = None; listen }, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let ports = Ports::new(&args.listen, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let relay = Relay::start(RelayConfig {
         spec,
         checkpoint: args.network.checkpoint,
@@ -57,7 +59,9 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 fn full_node(text: &str) -> anyhow::Result<Enode> {
     let enode = if text.starts_with("enr:") {
         let record = Record::from_str(text).with_context(|| format!("--full-node {text}"))?;
-        record.enode().with_context(|| format!("--full-node {text}: the record has no IP address and TCP port"))?
+        record
+            .enode()
+            .with_context(|| format!("--full-node {text}: the record has no IP address and TCP port"))?
     } else {
         Enode::from_str(text).with_context(|| format!("--full-node {text}"))?
     };

@@ -1,21 +1,21 @@
 //! Answers in Ethereum JSON-RPC spelling.
 
-use alloy_consensus::{Header, ReceiptEnvelope, TrieAccount, TxEnvelope};
-use alloy_eips::Decodable2718;
-use alloy_primitives::{Address, B256, Bytes, U64, U256, keccak256};
-use alloy_rlp::Decodable;
-use anyhow::Context;
-use causeway_verify::{Known, check::{self, Shown}};
+use alloy_consensus::TrieAccount;
+use alloy_primitives::{Address, B256, Bytes, U64, U256};
+use causeway_verify::{
+    Known,
+    check::{self, Shown},
+};
 use causeway_wire::TransactionStatus;
 use serde_json::{Value, json};
 
 /// A number as a quantity: `0x` and hex without leading zeroes.
-pub fn quantity(number: u64) -> U64 {
+pub(crate) fn quantity(number: u64) -> U64 {
     U64::from(number)
 }
 
 /// A header's fields, with its hash, total difficulty and bytes.
-pub fn header(known: &Known) -> Value {
+pub(crate) fn header(known: &Known) -> Value {
     let mut fields = json!(known.header);
     if let Value::Object(fields) = &mut fields {
         fields.insert("hash".into(), json!(known.hash));
@@ -25,74 +25,53 @@ pub fn header(known: &Known) -> Value {
     fields
 }
 
-/// A body's parts. A transaction of a type that we do not know is given as bytes.
+/// A body's parts. A transaction of a type that we do not know is given as hash and bytes only.
 ///
 /// # Errors
-/// If an uncle cannot be read.
-pub fn body(known: &Known, body: &[u8]) -> anyhow::Result<Value> {
-    let parts = check::parts(body)?;
-    let transactions: Vec<_> = parts
-        .transactions
+/// If the body cannot be taken apart.
+pub(crate) fn body(known: &Known, body: &[u8]) -> anyhow::Result<Value> {
+    let decoded = check::decode_body(body).ok();
+    let transactions: Vec<_> = check::transactions(body)?
         .iter()
         .enumerate()
         .map(|(index, raw)| {
-            let mut fields = match TxEnvelope::decode_2718(&mut raw.as_ref()) {
-                Ok(transaction) => json!(transaction),
-                Err(_) => json!({}),
-            };
+            let decoded = decoded.as_ref().and_then(|body| body.transactions.get(index));
+            let mut fields = decoded.map_or_else(|| json!({}), |transaction| json!(transaction));
             if let Value::Object(fields) = &mut fields {
-                fields.insert("hash".into(), json!(keccak256(raw)));
+                fields.insert("hash".into(), json!(check::transaction_hash(raw)));
                 fields.insert("transactionIndex".into(), json!(quantity(index as u64)));
                 fields.insert("raw".into(), json!(raw));
             }
             fields
         })
         .collect();
-    let uncles: Result<Vec<Header>, _> = parts.uncles.iter().map(|uncle| Header::decode(&mut uncle.as_ref())).collect();
-    let uncles = uncles.context("reading an uncle")?;
     Ok(json!({
         "blockHash": known.hash,
         "blockNumber": quantity(known.header.number),
         "transactions": transactions,
-        "uncles": uncles,
-        "withdrawals": parts.withdrawals,
+        "uncles": decoded.as_ref().map(|body| &body.ommers),
+        "withdrawals": decoded.as_ref().and_then(|body| body.withdrawals.as_ref()),
         "raw": Bytes::copy_from_slice(body),
     }))
 }
 
-/// A block's receipts. One of a type that we do not know is given as bytes.
-///
-/// # Errors
-/// If the list cannot be taken apart.
-pub fn receipts(known: &Known, list: &[u8]) -> anyhow::Result<Value> {
-    let receipts: Vec<_> = check::receipt_items(list)?
-        .iter()
-        .enumerate()
-        .map(|(index, raw)| {
-            let mut fields = match ReceiptEnvelope::decode_2718(&mut raw.as_ref()) {
-                Ok(receipt) => {
-                    let receipt: ReceiptEnvelope = receipt;
-                    json!(receipt)
-                }
-                Err(_) => json!({}),
-            };
-            if let Value::Object(fields) = &mut fields {
-                fields.insert("transactionIndex".into(), json!(quantity(index as u64)));
-                fields.insert("raw".into(), json!(raw));
-            }
-            fields
-        })
-        .collect();
-    Ok(json!({ "blockHash": known.hash, "blockNumber": quantity(known.header.number), "receipts": receipts }))
+/// A block's receipts; null with the bytes beside if one is of a type that we do not know.
+pub(crate) fn receipts(known: &Known, list: &[u8]) -> Value {
+    json!({
+        "blockHash": known.hash,
+        "blockNumber": quantity(known.header.number),
+        "receipts": check::decode_receipts(list).ok(),
+        "raw": Bytes::copy_from_slice(list),
+    })
 }
 
 /// A slot as `eth_getProof` gives it.
 ///
 /// # Errors
 /// If the value in the trie is not a number, or the proof was left out.
-pub fn slot(slot: U256, shown: &Shown, proof: &[Bytes]) -> anyhow::Result<Value> {
+pub(crate) fn slot(slot: U256, shown: &Shown, proof: &[Bytes]) -> anyhow::Result<Value> {
     let value = match shown {
-        Shown::Present(value) => U256::decode(&mut value.as_ref()).context("the slot's value is not a number")?,
+        Shown::Present(value) => check::slot_value(value)?,
         Shown::Absent => U256::ZERO,
         Shown::LeftOut => anyhow::bail!("the server does not prove slot {slot}"),
     };
@@ -100,7 +79,7 @@ pub fn slot(slot: U256, shown: &Shown, proof: &[Bytes]) -> anyhow::Result<Value>
 }
 
 /// An account as `eth_getProof` gives it.
-pub fn account(
+pub(crate) fn account(
     known: &Known,
     address: Address,
     account: &TrieAccount,
@@ -121,7 +100,7 @@ pub fn account(
 }
 
 /// A transaction's status.
-pub fn status(hash: B256, status: &TransactionStatus) -> Value {
+pub(crate) fn status(hash: B256, status: &TransactionStatus) -> Value {
     let word = match status.status {
         1 => "queued",
         2 => "pending",

@@ -1,9 +1,14 @@
 //! A verifying light peer: one session, its own header chain, every answer checked here.
 
-pub mod json;
-pub mod read;
+pub(crate) mod json;
+pub(crate) mod read;
 
-use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use alloy_primitives::B256;
 use anyhow::{Context, bail};
@@ -24,12 +29,12 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A connected light peer whose chain stands at its server's head.
 #[derive(Debug)]
-pub struct LightPeer {
+pub(crate) struct LightPeer {
     transports: Transports,
     verified: Verified,
     upstream: Upstream,
     tasks: TaskTracker,
-    quorum: Option<Quorum>,
+    quorum: Option<Mutex<Quorum>>,
     root: String,
 }
 
@@ -37,9 +42,9 @@ pub struct LightPeer {
 ///
 /// # Errors
 /// If it is none of these.
-pub fn parse_address(text: &str) -> anyhow::Result<Address> {
+pub(crate) fn parse_address(text: &str) -> anyhow::Result<Address> {
     if text.starts_with('/') {
-        return Ok(Address::Libp2p(text.to_owned()));
+        return Ok(Address::Multiaddr(text.to_owned()));
     }
     let enode = if text.starts_with("enr:") {
         let record = Record::from_str(text).context("the node record cannot be used")?;
@@ -47,9 +52,12 @@ pub fn parse_address(text: &str) -> anyhow::Result<Address> {
     } else if text.starts_with("enode://") {
         Enode::from_str(text).context("the enode URL cannot be used")?
     } else {
-        bail!("`{text}` is no address: give a multiaddr (/ip4/…/p2p/…), an enode URL (enode://…) or a node record (enr:…)");
+        bail!(
+            "`{text}` is no address: give a multiaddr (/ip4/…/p2p/…), an enode URL (enode://…) or a node record (enr:…)"
+        );
     };
-    let addr: SocketAddr = enode.tcp_addr().context("the enode URL has no IP address and TCP port to dial")?;
+    let addr: SocketAddr =
+        enode.tcp_addr().context("the enode URL has no IP address and TCP port to dial")?;
     Ok(Address::Devp2p { key: enode.key, addr })
 }
 
@@ -58,7 +66,7 @@ impl LightPeer {
     ///
     /// # Errors
     /// If the server cannot be reached, is on another chain, or shows a chain that does not verify.
-    pub async fn connect(
+    pub(crate) async fn connect(
         address: &Address,
         spec: Arc<ChainSpec>,
         checkpoint: Option<(u64, B256)>,
@@ -81,7 +89,8 @@ impl LightPeer {
                 (root, format!("checkpoint {number}:{hash}"))
             }
         };
-        let chain = HeaderChain::new(spec, root, app::KEEP_HEADERS).context("the checkpoint cannot be used")?;
+        let chain =
+            HeaderChain::new(spec, root, app::KEEP_HEADERS).context("the checkpoint cannot be used")?;
         let follower = Arc::new(Follower::new(chain, Arc::clone(&nodes)));
         let config = VerifiedConfig { cache_bytes: CACHE_BYTES, spread: 1, ..VerifiedConfig::default() };
         let verified = Verified::new(Arc::clone(&follower), nodes, config);
@@ -89,7 +98,8 @@ impl LightPeer {
         let following = Arc::clone(&follower);
         let followed = upstream.clone();
         tasks.spawn(async move { following.follow(followed).await });
-        let peer = Self { transports, verified, upstream, tasks, quorum, root: root_text };
+        let peer =
+            Self { transports, verified, upstream, tasks, quorum: quorum.map(Mutex::new), root: root_text };
         tokio::select! {
             known = heads.wait_for(Option::is_some) => { known.context("following the chain")?; }
             () = peer.upstream.closed() => bail!("the server's chain did not verify, or it left (see the log)"),
@@ -116,35 +126,38 @@ impl LightPeer {
     }
 
     /// Whether enough trusted full nodes signed this head; true where none are configured.
-    pub fn has_quorum(&self, head: &HeadUpdate) -> bool {
+    pub(crate) fn has_quorum(&self, head: &HeadUpdate) -> bool {
         let Some(quorum) = &self.quorum else { return true };
-        quorum.agrees(&head.head, &self.verified.follower().origins_of(&head.head.hash))
+        let mut quorum = quorum.lock().unwrap_or_else(PoisonError::into_inner);
+        // Their signatures were checked when they came.
+        let _ = quorum.announce_all(&self.verified.follower().origins_of(&head.head.hash));
+        quorum.is_trusted(&head.head)
     }
 
     /// The head.
-    pub fn head(&self) -> anyhow::Result<Arc<HeadUpdate>> {
+    pub(crate) fn head(&self) -> anyhow::Result<Arc<HeadUpdate>> {
         self.verified.follower().heads().borrow().clone().context("no head is known")
     }
 
     /// The checked answers.
-    pub fn verified(&self) -> &Verified {
+    pub(crate) fn verified(&self) -> &Verified {
         &self.verified
     }
 
     /// The server.
-    pub fn upstream(&self) -> &Upstream {
+    pub(crate) fn upstream(&self) -> &Upstream {
         &self.upstream
     }
 
     /// What headers were checked against.
-    pub fn header_rule(&self) -> String {
+    pub(crate) fn header_rule(&self) -> String {
         let rule = self.verified.follower().chain().seal_rule();
-        let quorum = self.quorum.as_ref().map(|quorum| format!(", head signed by {quorum}"));
-        format!("headers from {} by {rule}{}", self.root, quorum.unwrap_or_default())
+        let quorum = if self.quorum.is_some() { ", head signed by the trusted full nodes" } else { "" };
+        format!("headers from {} by {rule}{quorum}", self.root)
     }
 
     /// Says goodbye.
-    pub async fn leave(self) {
+    pub(crate) async fn leave(self) {
         self.upstream.leave();
         self.transports.shutdown(FAREWELL).await;
         self.tasks.close();

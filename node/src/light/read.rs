@@ -6,7 +6,10 @@ use alloy_consensus::{EMPTY_ROOT_HASH, TrieAccount};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use anyhow::{Context, bail};
 use causeway_bridge::Backend;
-use causeway_verify::{Known, check::{self, Shown}};
+use causeway_verify::{
+    Known,
+    check::{self, Shown},
+};
 use causeway_wire::{
     AccountKey, Answer, CodeRequest, HashOrNumber, HelperTrie, HelperTrieRequest, ProofRequest, Query,
     TransactionStatus,
@@ -49,7 +52,7 @@ impl LightPeer {
     ///
     /// # Errors
     /// If the block is not on the verified chain.
-    pub async fn header(&self, block: BlockArg) -> anyhow::Result<Value> {
+    pub(crate) async fn header(&self, block: BlockArg) -> anyhow::Result<Value> {
         let known = self.block(block).await?;
         Ok(with(answer(true, self.header_rule()), spell::header(&known)))
     }
@@ -58,11 +61,17 @@ impl LightPeer {
     ///
     /// # Errors
     /// If the server does not show a body that fits the header.
-    pub async fn body(&self, block: BlockArg) -> anyhow::Result<Value> {
+    pub(crate) async fn body(&self, block: BlockArg) -> anyhow::Result<Value> {
         let known = self.block(block).await?;
-        let Answer::Bodies(bodies) = self.ask(Query::Bodies(vec![known.hash])).await? else { bail!("not a body") };
+        let Answer::Bodies(bodies) = self.ask(Query::Bodies(vec![known.hash])).await? else {
+            bail!("not a body")
+        };
         let body = bodies.first().context("the server does not have this body")?;
-        let by = format!("transactions, uncles and withdrawals roots of block {}; {}", known.header.number, self.header_rule());
+        let by = format!(
+            "transactions, uncles and withdrawals roots of block {}; {}",
+            known.header.number,
+            self.header_rule()
+        );
         Ok(with(answer(true, by), spell::body(&known, body)?))
     }
 
@@ -70,19 +79,26 @@ impl LightPeer {
     ///
     /// # Errors
     /// If the server does not show receipts that fit the header.
-    pub async fn receipts(&self, block: BlockArg) -> anyhow::Result<Value> {
+    pub(crate) async fn receipts(&self, block: BlockArg) -> anyhow::Result<Value> {
         let known = self.block(block).await?;
-        let Answer::Receipts(lists) = self.ask(Query::Receipts(vec![known.hash])).await? else { bail!("not receipts") };
+        let Answer::Receipts(lists) = self.ask(Query::Receipts(vec![known.hash])).await? else {
+            bail!("not receipts")
+        };
         let list = lists.first().context("the server does not have these receipts")?;
         let by = format!("receipts root of block {}; {}", known.header.number, self.header_rule());
-        Ok(with(answer(true, by), spell::receipts(&known, list)?))
+        Ok(with(answer(true, by), spell::receipts(&known, list)))
     }
 
     /// An account and slots of its storage, as `eth_getProof` gives it.
     ///
     /// # Errors
     /// If the server does not prove them.
-    pub async fn account(&self, address: Address, slots: &[U256], at: BlockArg) -> anyhow::Result<Value> {
+    pub(crate) async fn account(
+        &self,
+        address: Address,
+        slots: &[U256],
+        at: BlockArg,
+    ) -> anyhow::Result<Value> {
         let known = self.block(at).await?;
         let hash = keccak256(address);
         let path = ProofRequest { block: known.hash, account: None, key: hash, from_level: 0 };
@@ -120,7 +136,9 @@ impl LightPeer {
         if root == EMPTY_ROOT_HASH {
             return Ok((Shown::Absent, Vec::new()));
         }
-        let Answer::Proofs(nodes) = self.ask(Query::Proofs(vec![request])).await? else { bail!("not a proof") };
+        let Answer::Proofs(nodes) = self.ask(Query::Proofs(vec![request])).await? else {
+            bail!("not a proof")
+        };
         let mut set = check::NodeSet::new(&nodes)?;
         let shown = set.walk(root, key.as_slice())?;
         set.all_used()?;
@@ -131,7 +149,7 @@ impl LightPeer {
     ///
     /// # Errors
     /// If the server does not show the code that the proven account names.
-    pub async fn code(&self, address: Address, at: BlockArg) -> anyhow::Result<Value> {
+    pub(crate) async fn code(&self, address: Address, at: BlockArg) -> anyhow::Result<Value> {
         let known = self.block(at).await?;
         let path = ProofRequest { block: known.hash, account: None, key: keccak256(address), from_level: 0 };
         let (shown, _) = self.prove(path, known.header.state_root).await?;
@@ -144,7 +162,9 @@ impl LightPeer {
             Bytes::new()
         } else {
             let request = CodeRequest { block: known.hash, account: AccountKey::Address(address) };
-            let Answer::Codes(codes) = self.ask(Query::Codes(vec![request])).await? else { bail!("not a code") };
+            let Answer::Codes(codes) = self.ask(Query::Codes(vec![request])).await? else {
+                bail!("not a code")
+            };
             codes.into_iter().next().context("the server does not have this code")?
         };
         if keccak256(&code) != code_hash {
@@ -159,8 +179,9 @@ impl LightPeer {
     ///
     /// # Errors
     /// If the server does not say.
-    pub async fn transaction(&self, hash: B256) -> anyhow::Result<Value> {
-        let Answer::TransactionStatus(statuses) = self.ask(Query::TransactionStatus(vec![hash])).await? else {
+    pub(crate) async fn transaction(&self, hash: B256) -> anyhow::Result<Value> {
+        let Answer::TransactionStatus(statuses) = self.ask(Query::TransactionStatus(vec![hash])).await?
+        else {
             bail!("not a status");
         };
         let status = statuses.first().context("the server gave no status")?;
@@ -181,7 +202,7 @@ impl LightPeer {
     ///
     /// # Errors
     /// If the server refuses it or does not answer.
-    pub async fn send(&self, raw: Bytes) -> anyhow::Result<(bool, Value)> {
+    pub(crate) async fn send(&self, raw: Bytes) -> anyhow::Result<(bool, Value)> {
         let hash = keccak256(&raw);
         let Answer::TransactionStatus(statuses) = self.ask(Query::SendTransactions(vec![raw])).await? else {
             bail!("not a status");
@@ -195,7 +216,7 @@ impl LightPeer {
     ///
     /// # Errors
     /// If the chain is too short for a section that holds the block, or the server does not prove it.
-    pub async fn cht(&self, number: u64) -> anyhow::Result<Value> {
+    pub(crate) async fn cht(&self, number: u64) -> anyhow::Result<Value> {
         let section = number / SECTION;
         let request = HelperTrieRequest {
             trie: HelperTrie::CanonicalHash,
@@ -216,7 +237,10 @@ impl LightPeer {
         if keccak256(header) != known.hash {
             bail!("the proven header is not the canonical one");
         }
-        let by = format!("canonical hash trie of section {section}, its root from our own header index; {}", self.header_rule());
+        let by = format!(
+            "canonical hash trie of section {section}, its root from our own header index; {}",
+            self.header_rule()
+        );
         let mut fields = spell::header(&known);
         if let Value::Object(fields) = &mut fields {
             fields.insert("proof".into(), json!(nodes));
@@ -228,7 +252,7 @@ impl LightPeer {
     ///
     /// # Errors
     /// If there is none.
-    pub async fn head_object(&self) -> anyhow::Result<Value> {
+    pub(crate) async fn head_object(&self) -> anyhow::Result<Value> {
         self.header(BlockArg::Head).await
     }
 
