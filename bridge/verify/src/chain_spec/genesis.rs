@@ -191,13 +191,9 @@ fn state_root(alloc: &Object<'_>) -> Result<B256, ChainSpecError> {
         };
         let account = field.object()?;
         let code = account.find("code").map(|field| field.bytes()).transpose()?.unwrap_or_default();
-        let account = TrieAccount {
-            nonce: account.u64("nonce")?.unwrap_or(0),
-            balance: account.find("balance").map(|field| field.u256()).transpose()?.unwrap_or_default(),
-            storage_root: storage_root(&account)?,
-            code_hash: code_hash(&code),
-            ..TrieAccount::default()
-        };
+        let balance = account.find("balance").map(|field| field.u256()).transpose()?.unwrap_or_default();
+        let nonce = account.u64("nonce")?.unwrap_or(0);
+        let account = TrieAccount::new(nonce, balance, storage_root(&account)?, code_hash(&code));
         leaves.insert(keccak256(address), alloy_rlp::encode(account));
     }
     Ok(trie_root(&leaves))
