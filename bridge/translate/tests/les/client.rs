@@ -114,6 +114,17 @@ fn statuses_that_do_not_agree_end_the_session() {
 }
 
 #[test]
+fn a_fork_id_in_an_old_version_binds_nobody() {
+    let fork_id = Some(ForkId { hash: [1, 2, 3, 4], next: 5 });
+    let status = Message::Status(Status { fork_id, ..server_status(Version::Les2) });
+    let (mut asker, _) = Asker::new(client_config(), Version::Les2);
+
+    let acts = asker.hear_raw(0x00, status.encode(Version::Les4));
+
+    assert!(matches!(acts[..], [Act::Told(ClientCommand::Greeted(_))]), "{acts:?}");
+}
+
+#[test]
 fn the_status_comes_first_once_and_in_time() {
     let (mut asker, _) = Asker::new(client_config(), Version::Les4);
     assert_eq!(asker.hear(Message::Stop), [closed(Fault::NoStatus { code: 0x16 })]);
@@ -144,10 +155,9 @@ fn oversized_answers_end_the_session() {
     let mut asker = Asker::with_flow(flow(1000, 1, 1));
     let size = (10 << 20) + 1;
 
-    asker.core.handle_message(0x03, &vec![0; size].into(), asker.now);
+    let acts = asker.hear_raw(0x03, vec![0; size].into());
 
-    let fault = Fault::TooLarge { code: 0x03, size, limit: 10 << 20 };
-    assert_eq!(asker.acts(), [closed(fault)]);
+    assert_eq!(acts, [closed(Fault::TooLarge { code: 0x03, size, limit: 10 << 20 })]);
 }
 
 #[test]
@@ -323,9 +333,9 @@ fn resume_without_stop_changes_nothing() {
 fn les_2_knows_no_stop() {
     let mut asker = Asker::greeted(client_config(), Version::Les2, &server_status(Version::Les2));
 
-    asker.core.handle_message(0x16, &bytes::Bytes::from_static(&[0xc0]), asker.now);
+    let acts = asker.hear_raw(0x16, Bytes::from_static(&[0xc0]));
 
-    assert!(matches!(asker.acts()[..], [Act::Told(ClientCommand::Close(Fault::Undecodable(_)))]));
+    assert!(matches!(acts[..], [Act::Told(ClientCommand::Close(Fault::Undecodable(_)))]));
 }
 
 #[test]

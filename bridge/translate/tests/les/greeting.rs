@@ -233,6 +233,21 @@ fn fork_ids_are_judged_by_eip_2124() {
 }
 
 #[test]
+fn a_fork_id_in_an_old_version_binds_nobody() {
+    for version in [Version::Les2, Version::Les3] {
+        let mut server = Server::with_head(server_config());
+        server.open(1, version);
+        let fork_id = Some(ForkId { hash: [1, 2, 3, 4], next: 5 });
+        let status = Message::Status(Status { fork_id, ..client_status(version) });
+
+        // Written as les/4 writes it, so that the key is there.
+        let (message, deeds) = server.say_raw(1, code::STATUS, status.encode(Version::Les4));
+
+        assert_eq!(deeds, [Deed::Released(message)]);
+    }
+}
+
+#[test]
 fn fork_ids_are_judged_as_of_the_head_that_our_status_names() {
     let mut server = Server::new(server_config());
     server.open(1, Version::Les4);
@@ -288,6 +303,18 @@ fn the_batch_behind_a_wrong_status_is_dropped() {
     let (message, deeds) = server.ask(1, 1, headers(1, 1));
 
     assert_eq!(deeds, [Deed::Released(message)]);
+}
+
+#[test]
+fn a_session_opened_twice_starts_anew() {
+    let mut server = Server::with_head(server_config());
+    server.greeted(1, Version::Les4);
+    let (message, ticket) = server.ask_new(1, 1, headers(1, 1));
+
+    let deeds = server.open(1, Version::Les4);
+
+    assert_eq!(deeds[..2], [Deed::Forgot(ticket), Deed::Released(message)]);
+    assert_eq!(server.core.pending(), (1, 0, 0));
 }
 
 #[test]

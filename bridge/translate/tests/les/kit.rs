@@ -159,6 +159,7 @@ pub(crate) fn some_headers(count: usize) -> Answer {
 
 /// What a server did, in words of LES.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "stories match on messages")]
 pub(crate) enum Deed {
     Sent(u64, Message),
     Asked(Ticket, Query),
@@ -301,6 +302,7 @@ pub(crate) struct Asker {
 
 /// What a client did, in words of LES.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "stories match on messages")]
 pub(crate) enum Act {
     Sent(Message),
     Told(ClientCommand),
@@ -333,6 +335,11 @@ impl Asker {
     pub(crate) fn hear(&mut self, message: Message) -> Vec<Act> {
         let payload = message.encode(self.version);
         self.core.handle_message(message.code(), &payload.0, self.now);
+        self.acts()
+    }
+
+    pub(crate) fn hear_raw(&mut self, code: u64, payload: Bytes) -> Vec<Act> {
+        self.core.handle_message(code, &payload.0, self.now);
         self.acts()
     }
 

@@ -348,6 +348,101 @@ fn promise() -> impl Strategy<Value = FlowControl> {
     ]
 }
 
+/// A light peer that asks without counting.
+struct Greedy {
+    server: Server,
+    flow: FlowControl,
+    put: Vec<(Ticket, Query)>,
+    open: BTreeSet<u64>,
+    unreleased: BTreeSet<u64>,
+    next_id: u64,
+    stopped: bool,
+    closed: bool,
+}
+
+impl Greedy {
+    fn new(flow: FlowControl, version: Version) -> Self {
+        let mut server = Server::with_flow(flow.clone());
+        server.greeted(1, version);
+        Self {
+            server,
+            flow,
+            put: Vec::new(),
+            open: BTreeSet::new(),
+            unreleased: BTreeSet::new(),
+            next_id: 0,
+            stopped: false,
+            closed: false,
+        }
+    }
+
+    fn act(&mut self, act: u8, number: u64, amount: u64) {
+        match act {
+            0 => {
+                let id = self.next_id;
+                self.next_id += 1;
+                self.open.insert(id);
+                let (message, deeds) = self.server.ask(1, id, headers(number, amount));
+                self.unreleased.insert(message);
+                self.check(deeds);
+            }
+            1 if !self.put.is_empty() => {
+                let (ticket, query) = self.put.remove(number as usize % self.put.len());
+                let deeds = self.server.answer(ticket, some_headers(query.amount() as usize));
+                self.check(deeds);
+            }
+            _ => {
+                let deeds = self.server.pass(Duration::from_millis(amount * number));
+                self.check(deeds);
+            }
+        }
+    }
+
+    fn check(&mut self, deeds: Vec<Deed>) {
+        for deed in deeds {
+            match deed {
+                Deed::Sent(_, Message::Response { id, buffer, .. }) => {
+                    assert!(!self.stopped, "nothing is answered between Stop and Resume");
+                    assert!(self.open.remove(&id.0), "at most one answer to a request");
+                    assert!(buffer <= self.flow.buffer_limit);
+                }
+                Deed::Sent(_, Message::Stop) => {
+                    assert!(!self.stopped);
+                    assert!(self.put.is_empty(), "nothing is under way any more");
+                    self.stopped = true;
+                }
+                Deed::Sent(_, Message::Resume { buffer }) => {
+                    assert!(self.stopped);
+                    assert!(buffer > self.flow.buffer_limit / 8 && buffer <= self.flow.buffer_limit);
+                    self.stopped = false;
+                }
+                Deed::Sent(_, other) => panic!("{other:?}"),
+                Deed::Asked(ticket, query) => {
+                    assert!(!self.stopped);
+                    self.put.push((ticket, query));
+                }
+                Deed::Forgot(ticket) => self.put.retain(|(other, _)| *other != ticket),
+                Deed::Released(message) => assert!(self.unreleased.remove(&message), "once"),
+                Deed::Closed(_, fault) => {
+                    assert_eq!(fault.reason(), 0x03);
+                    self.closed = true;
+                }
+            }
+        }
+        let (sessions, questions, unreleased) = self.server.core.pending();
+        assert_eq!(sessions, usize::from(!self.closed));
+        assert_eq!((questions, unreleased), (self.put.len(), self.unreleased.len()));
+    }
+
+    fn end(mut self) {
+        let deeds = self.server.close(1);
+        self.closed = true;
+        self.check(deeds);
+        assert_eq!(self.server.core.pending(), (0, 0, 0));
+        assert_eq!(self.server.core.poll_timeout(), None);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -361,6 +456,19 @@ proptest! {
             world.step(step);
         }
         world.end();
+    }
+
+    #[test]
+    fn greedy_peers_get_no_more_than_they_were_promised(
+        (limit, recharge, item) in (1_000..200_000u64, 1..2_000u64, 1..2_000u64),
+        version in 0..3usize,
+        acts in proptest::collection::vec((0..3u8, 0..8u64, 1..100u64), 1..150),
+    ) {
+        let mut greedy = Greedy::new(flow(limit, recharge, item), Version::ALL[version]);
+        for (act, number, amount) in acts {
+            greedy.act(act, number, amount);
+        }
+        greedy.end();
     }
 
     #[test]
