@@ -1,4 +1,4 @@
-//! What goes between a [`Client`](super::Client) and its shell.
+//! What goes between a [`Client`] and its shell.
 
 use std::time::Duration;
 
