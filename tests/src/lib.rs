@@ -1,1 +1,8 @@
-//! Room card to come.
+//! The kit of the stories over several crates, and the interop suite with real peers.
+//!
+//! Owns: what only tests need and more than one of them does; the rows of `cargo interop`.
+//! Must not know: nothing depends on it.
+//! Start at: [`interop::main`], [`lying_proxy::LyingProxy`].  Told by: `tests/tests/*.rs`, `cargo interop`.
+
+pub mod interop;
+pub mod lying_proxy;

@@ -2,17 +2,19 @@
 //
 // usage: node --experimental-websocket --import ./polyfill.mjs les.mjs --genesis FILE --genesis-hash HASH
 //          --head HASH --number N [--version V] [--block N] [--headers-only] [--account A] [--contract C]
-//          [--send RAW] [--announces N] [--hostile MODE] MULTIADDR...
+//          [--send RAW]... [--announces N] [--burst N] [--hostile MODE] MULTIADDR...
 // (Node 22 or later needs neither flag.) Each address gets a peer of its own, all at the same time.
 // Prints JSON lines: `checked` for an address whose answers all verified, `announce` for each new head,
 // `hostile` for what became of a hostile stream, `failed` with the reason. Ends with 0 if none failed.
+// --burst waits for a line on stdin, asks N questions at once (`sent`) and tells their fate (`burst`).
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { checkAccount, checkBody, checkChain, checkCode, checkReceipts, checkSlot, must } from './check.mjs'
 import { hostile } from './hostile.mjs'
 import { dial, greet, startNode } from './peer.mjs'
 import { readAnnounce, unixMicros } from './session.mjs'
-import { code, hex, integer, keccak256, number, readHeader, unhex } from './wire.mjs'
+import { RLP, code, hex, integer, keccak256, number, readHeader, unhex } from './wire.mjs'
 
 const { values: options, positionals: addresses } = parseArgs({
   allowPositionals: true,
@@ -28,6 +30,7 @@ const { values: options, positionals: addresses } = parseArgs({
     contract: { type: 'string' },
     send: { type: 'string', multiple: true, default: [] },
     announces: { type: 'string', default: '0' },
+    burst: { type: 'string' },
     hostile: { type: 'string' }
   }
 })
@@ -108,9 +111,28 @@ async function checkAll (session, out) {
   const block = Number(options.block)
   const headers = await readChain(session, block)
   out.headers = headers.length
-  if (options['headers-only']) return
+  if (options['headers-only']) return headers
   await readBlock(session, headers[0], out)
   await readState(session, headers.at(-1), out)
+  return headers
+}
+
+/** Questions that nobody has asked before, each about another block's state; every answer is checked. */
+async function burst (session, address, index, headers) {
+  const wanted = Number(options.burst)
+  const asked = Array.from({ length: wanted }, async (_, i) => {
+    const header = headers[(index * wanted + i) % headers.length]
+    const key = keccak256(unhex(options.account))
+    const proof = await session.ask(code.GET_PROOFS_V2, [[unhex(header.hash), new Uint8Array(), key, new Uint8Array()]], 80_000)
+    await checkAccount(proof.items, options.account, header)
+  })
+  emit({ event: 'sent', address, index })
+  const results = await Promise.allSettled(asked)
+  const answered = results.filter(({ status }) => status === 'fulfilled').length
+  const broken = results.filter(({ status }) => status === 'rejected').map(({ reason }) => reason)
+  const ended = broken.filter((reason) => /the stream ended/.test(reason.message)).length
+  if (answered + ended < wanted) throw broken.find((reason) => !/the stream ended/.test(reason.message))
+  emit({ event: 'burst', address, index, answered, ended })
 }
 
 /** New heads as they are announced, each with its header. */
@@ -150,20 +172,25 @@ async function run (address, index) {
     const session = await greet(connection, versions, chain)
     const watched = watch(session, address, Number(options.announces))
     const out = { version: session.version, encryption: connection.encryption, muxer: connection.multiplexer }
-    await checkAll(session, out)
+    const headers = await checkAll(session, out)
     if (options.send[index] !== undefined) {
       const raw = unhex(options.send[index])
-      const item = raw[0] < 0xc0 ? raw : (await import('./wire.mjs')).RLP.decode(raw)
+      const item = raw[0] < 0xc0 ? raw : RLP.decode(raw)
       const { items } = await session.ask(code.SEND_TX_V2, [item])
       out.sent = { hash: hex(keccak256(raw)), status: Number(number(items[0][0])), error: new TextDecoder().decode(items[0][2]) }
     }
     emit({ event: 'checked', address, ...out, millis: (unixMicros() - start) / 1000 })
+    if (options.burst !== undefined) {
+      await toldToGo
+      await burst(session, address, index, headers)
+    }
     await watched
   } finally {
     await node.stop()
   }
 }
 
+const toldToGo = options.burst === undefined ? undefined : once(process.stdin, 'data')
 const results = await Promise.allSettled(addresses.map(run))
 results.forEach((result, index) => {
   if (result.status === 'rejected') {

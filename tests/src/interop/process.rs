@@ -1,0 +1,168 @@
+//! A peer as a child process: its stdout is JSON lines, which are waited for; it dies with its handle.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdin, Command},
+    sync::watch,
+    time::timeout,
+};
+
+use super::Stage;
+
+/// How long a peer may take for an ordinary step.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running peer.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) name: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    said: Arc<Mutex<Vec<Value>>>,
+    /// How many lines came; closed when stdout is.
+    count: watch::Receiver<usize>,
+    pub(super) stderr: PathBuf,
+}
+
+impl Peer {
+    /// Starts a program; what it says goes to `NAME.out` and `NAME.err` in the row's folder.
+    pub(super) fn start<A: AsRef<OsStr>>(
+        stage: &Stage,
+        name: &str,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> anyhow::Result<Self> {
+        let stderr = stage.dir.join(format!("{name}.err"));
+        let log = File::create(&stderr).with_context(|| format!("creating {}", stderr.display()))?;
+        let mut copy = File::create(stage.dir.join(format!("{name}.out")))?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .current_dir(&stage.dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {name} ({})", program.display()))?;
+        let stdout = child.stdout.take().context("stdout is piped")?;
+        let stdin = child.stdin.take();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (counted, count) = watch::channel(0);
+        let lines = Arc::clone(&said);
+        tokio::spawn(async move {
+            let mut stdout = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = stdout.next_line().await {
+                let _ = writeln!(copy, "{line}");
+                let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if let Ok(mut lines) = lines.lock() {
+                    lines.push(value);
+                    counted.send_replace(lines.len());
+                }
+            }
+        });
+        Ok(Self { name: name.to_owned(), child, stdin, said, count, stderr })
+    }
+
+    /// Everything that it said so far.
+    pub(super) fn said(&self) -> Vec<Value> {
+        self.said.lock().map(|lines| lines.clone()).unwrap_or_default()
+    }
+
+    /// Waits for the first line, earlier ones included, of which `find` makes something.
+    pub(super) async fn wait<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut find: impl FnMut(&Value) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        let mut count = self.count.clone();
+        let mut read = 0;
+        let waiting = async {
+            loop {
+                let closed = count.has_changed().is_err();
+                count.mark_unchanged();
+                let new: Vec<_> = self.said().split_off(read);
+                read += new.len();
+                if let Some(found) = new.iter().find_map(&mut find) {
+                    return Ok(found);
+                }
+                if closed || count.changed().await.is_err() && self.said().len() == read {
+                    bail!("{} ended before: {what}", self.name);
+                }
+            }
+        };
+        let waited = timeout(limit, waiting).await;
+        waited.unwrap_or_else(|_| {
+            bail!("{} did not come from {} within {} s", what, self.name, limit.as_secs())
+        })
+    }
+
+    /// Waits for a line whose `event` is this.
+    pub(super) async fn event(&self, event: &str, limit: Duration) -> anyhow::Result<Value> {
+        self.wait(&format!("`{event}`"), limit, |line| (line["event"] == event).then(|| line.clone())).await
+    }
+
+    /// Waits for its `ready` line.
+    pub(super) async fn ready(&self) -> anyhow::Result<Value> {
+        self.event("ready", PATIENCE * 2).await
+    }
+
+    /// Writes a line to its stdin.
+    pub(super) async fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+        let stdin = self.stdin.as_mut().with_context(|| format!("{} has no stdin", self.name))?;
+        stdin
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .with_context(|| format!("telling {} `{line}`", self.name))
+    }
+
+    /// Waits until it has ended by itself.
+    pub(super) async fn end(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        let ended = timeout(limit, self.child.wait()).await;
+        Ok(ended.with_context(|| format!("{} did not end within {} s", self.name, limit.as_secs()))??)
+    }
+
+    /// Kills it as a power cut would.
+    pub(super) async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Sends it a signal by name.
+    pub(super) async fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let pid = self.pid()?;
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().await?;
+        if !sent.success() {
+            bail!("{} did not take the signal {signal}", self.name);
+        }
+        Ok(())
+    }
+
+    pub(super) fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().with_context(|| format!("{} has ended", self.name))
+    }
+
+    /// A field of `/proc/PID/status`, in KiB.
+    pub(super) fn memory(&self, field: &str) -> anyhow::Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let value = line.and_then(|line| line.split_whitespace().next()).context("no such field")?;
+        Ok(value.parse()?)
+    }
+
+    /// What it wrote to stderr so far.
+    pub(super) fn log(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+}

@@ -1,0 +1,78 @@
+//! The rows of the table.
+
+mod ethereumjs;
+mod hostile;
+mod killed;
+mod light_client;
+mod lying;
+mod served;
+mod stacks;
+
+use std::pin::Pin;
+
+use super::Stage;
+
+/// What a row comes to: a note for the table, or why it failed.
+pub(super) type Outcome = Pin<Box<dyn Future<Output = anyhow::Result<String>> + Send>>;
+
+/// One line of the table.
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    pub(super) run: fn(Stage) -> Outcome,
+}
+
+/// In the order in which they run.
+pub(super) const ALL: &[Row] = &[
+    Row {
+        name: "geth-fake-les4",
+        what: "js-libp2p and causeway light before geth, ethash, les/4",
+        run: |stage| Box::pin(served::run(stage, "fake", 4)),
+    },
+    Row {
+        name: "geth-fake-les3",
+        what: "the same, les/3",
+        run: |stage| Box::pin(served::run(stage, "fake", 3)),
+    },
+    Row {
+        name: "geth-fake-les2",
+        what: "the same, les/2",
+        run: |stage| Box::pin(served::run(stage, "fake", 2)),
+    },
+    Row {
+        name: "geth-clique-les4",
+        what: "the same, clique, les/4",
+        run: |stage| Box::pin(served::run(stage, "clique", 4)),
+    },
+    Row {
+        name: "geth-light-client",
+        what: "geth's own light client at Causeway's enode",
+        run: |stage| Box::pin(light_client::run(stage)),
+    },
+    Row {
+        name: "ethereumjs",
+        what: "Causeway before EthereumJS' LES server",
+        run: |stage| Box::pin(ethereumjs::run(stage)),
+    },
+    Row {
+        name: "js-libp2p",
+        what: "js-libp2p over tcp, ws, quic; les/4, les/3, les/2",
+        run: |stage| Box::pin(stacks::js(stage)),
+    },
+    Row { name: "go-libp2p", what: "go-libp2p over tcp, ws, quic", run: |stage| Box::pin(stacks::go(stage)) },
+    Row {
+        name: "lying",
+        what: "a proxy alters one byte in each kind of answer",
+        run: |stage| Box::pin(lying::run(stage)),
+    },
+    Row {
+        name: "upstream-killed",
+        what: "the only full node dies with 100 requests in flight",
+        run: |stage| Box::pin(killed::run(stage)),
+    },
+    Row {
+        name: "hostile",
+        what: "light peers that break the rules",
+        run: |stage| Box::pin(hostile::run(stage)),
+    },
+];
