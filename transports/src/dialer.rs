@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use causeway_rlpx::{Closed, Connection, DisconnectReason, Fault, HandshakeError, Timeout};
-use causeway_wire::{NodeKey, PeerId};
+use causeway_wire::{Capability, NodeKey, PeerId};
 use tokio::net::TcpStream;
 
 use crate::{
@@ -62,7 +62,7 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
     let greeting = match tcp::greet(&mut link).await {
         Ok(greeting) => greeting,
         Err(end) => {
-            let error = explain(&end, addr, link.has_received(), shared);
+            let error = explain(&end, addr, link.has_received(), &shared.capabilities);
             shared.spawn_farewell(link);
             return Err(error);
         }
@@ -101,15 +101,15 @@ async fn dial_libp2p(shared: &Arc<Shared>, address: &str) -> Result<Incoming, Di
 }
 
 /// What the end of a handshake means to who dialed.
-fn explain(end: &HandshakeEnd, addr: SocketAddr, heard: bool, shared: &Shared) -> DialError {
-    let useless = || DialError::Useless {
-        ours: shared.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-    };
+fn explain(end: &HandshakeEnd, addr: SocketAddr, heard: bool, ours: &[Capability]) -> DialError {
+    let useless =
+        || DialError::Useless { ours: ours.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") };
     match end {
         HandshakeEnd::Closed(Closed::Remote(reason)) => match reason {
             Some(DisconnectReason::TooManyPeers) => DialError::TooManyPeers,
             Some(DisconnectReason::UselessPeer) => useless(),
             Some(DisconnectReason::ConnectedToSelf) => DialError::Myself,
+            Some(DisconnectReason::AlreadyConnected) => DialError::AlreadyConnected,
             reason => DialError::Disconnected { reason: Reason(reason.map(DisconnectReason::code)) },
         },
         HandshakeEnd::Closed(Closed::Fault(fault)) => match fault {
@@ -140,4 +140,52 @@ fn explain(end: &HandshakeEnd, addr: SocketAddr, heard: bool, shared: &Shared) -
 
 fn hung_up(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LES4: Capability = Capability::new("les", 4);
+
+    fn explained(end: HandshakeEnd, heard: bool) -> DialError {
+        explain(&end, SocketAddr::from(([127, 0, 0, 1], 30303)), heard, &[LES4])
+    }
+
+    fn refused(reason: DisconnectReason) -> DialError {
+        explained(HandshakeEnd::Closed(Closed::Remote(Some(reason))), true)
+    }
+
+    #[test]
+    fn reasons_of_a_disconnect_are_told_apart() {
+        assert!(matches!(refused(DisconnectReason::TooManyPeers), DialError::TooManyPeers));
+        assert!(matches!(refused(DisconnectReason::AlreadyConnected), DialError::AlreadyConnected));
+        assert!(matches!(refused(DisconnectReason::ConnectedToSelf), DialError::Myself));
+        assert_eq!(
+            refused(DisconnectReason::UselessPeer).to_string(),
+            "the node speaks none of les/4; it must serve one of them"
+        );
+        assert_eq!(
+            refused(DisconnectReason::SubprotocolError).to_string(),
+            "the node disconnected: sub-protocol error"
+        );
+    }
+
+    #[test]
+    fn a_node_that_hangs_up_without_a_word_has_another_key() {
+        let ended = || HandshakeEnd::Closed(Closed::Ended);
+        let reset = || HandshakeEnd::Lost(tcp::Lost::Io(io::ErrorKind::ConnectionReset.into()));
+
+        assert!(matches!(explained(ended(), false), DialError::WrongKey { .. }));
+        assert!(matches!(explained(reset(), false), DialError::WrongKey { .. }));
+        assert!(matches!(explained(ended(), true), DialError::Disconnected { reason: Reason(None) }));
+        assert!(matches!(explained(reset(), true), DialError::Lost { .. }));
+    }
+
+    #[test]
+    fn a_sealed_answer_for_somebody_else_is_a_wrong_key() {
+        let sealed = Closed::Fault(Fault::Handshake(HandshakeError::Sealed));
+
+        assert!(matches!(explained(HandshakeEnd::Closed(sealed), true), DialError::WrongKey { .. }));
+    }
 }

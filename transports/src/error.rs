@@ -29,8 +29,8 @@ pub enum DialError {
     /// The address is this node.
     #[error("the address is this node itself; name another one")]
     Myself,
-    /// There is a session with that peer.
-    #[error("already connected to this peer")]
+    /// There is a session with that peer, or it says so (having not noticed the end of the last one).
+    #[error("already connected to this peer; if it was lost just now, try again in half a minute")]
     AlreadyConnected,
     /// The system could not connect.
     #[error(
