@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::chain::{Config, Counts, DevChain, DevError, Sample};
+use crate::chain::{Counts, DevChain, Sample};
+use crate::config::{Config, DevError};
 use crate::genesis::PERIOD;
 
 /// An in-process full node: the chain behind the seam that light peers are served from.

@@ -8,6 +8,7 @@ mod account;
 mod answer;
 mod backend;
 mod chain;
+mod config;
 mod execute;
 pub mod genesis;
 mod pool;
@@ -19,5 +20,6 @@ mod trie;
 
 pub use account::{DevAccount, NAMES};
 pub use backend::DevBackend;
-pub use chain::{Config, Counts, DevChain, DevError, MAX_BLOCKS, Sample};
+pub use chain::{Counts, DevChain, Sample};
+pub use config::{Config, DevError, MAX_BLOCKS};
 pub use genesis::genesis_json;
