@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_consensus::Header;
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, b256, keccak256};
 use causeway_devnet::{Config, DevAccount, DevChain, genesis, genesis_json};
 use causeway_verify::check::{self, Shown};
 use causeway_verify::{ChainSpec, Engine, HeaderChain, Root};
@@ -22,6 +22,22 @@ fn genesis_is_the_one_that_the_json_describes() {
     assert_eq!((header, hash), (spec.genesis.clone(), spec.genesis_hash));
     assert_eq!(spec.chain_id, genesis::CHAIN_ID);
     assert_eq!(spec.engine, Engine::Clique { period: genesis::PERIOD, epoch: genesis::EPOCH });
+}
+
+/// The chain of `examples/export.rs`: go-ethereum v1.10.26's `core.BlockChain.InsertChain` executed and accepted
+/// both branches, and computed the same genesis. A change of these hashes calls for doing that again.
+#[test]
+fn blocks_are_still_those_that_geth_accepted() {
+    let now = genesis::TIMESTAMP + 10_000;
+    let mut chain = DevChain::new(Config { history: 199, ..Config::at(now) }).expect("the configuration is good");
+
+    let head = chain.advance(now + 7).expect("there is room").expect("it is time");
+    let branch = chain.reorg(5, now + 20).expect("the states are there");
+
+    let genesis = chain.header(0).expect("genesis exists").0;
+    assert_eq!(genesis, b256!("7dd632ed7c3438ba9a33171cdbf3ad8950dfb449bb88684094d8e9de4320f01c"));
+    assert_eq!(head, b256!("634e9a6bfda56eefb0cb9306e1ed6d517fc1c69d228c6001e0116008ef3d73a2"));
+    assert_eq!(branch, b256!("b45e16c9967b795e0f6cb831462f8d40eb253549474bba2ea3639cb78f94b6f3"));
 }
 
 #[test]
