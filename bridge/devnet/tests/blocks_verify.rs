@@ -29,7 +29,8 @@ fn genesis_is_the_one_that_the_json_describes() {
 #[test]
 fn blocks_are_still_those_that_geth_accepted() {
     let now = genesis::TIMESTAMP + 10_000;
-    let mut chain = DevChain::new(Config { history: 199, ..Config::at(now) }).expect("the configuration is good");
+    let mut chain =
+        DevChain::new(Config { history: 199, ..Config::at(now) }).expect("the configuration is good");
 
     let head = chain.advance(now + 7).expect("there is room").expect("it is time");
     let branch = chain.reorg(5, now + 20).expect("the states are there");
