@@ -1,22 +1,19 @@
 //! A session: one connected peer with one capability, whatever the stack below.
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+mod ending;
+
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use causeway_wire::{Capability, PeerId, SessionId, Stack};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
 
 use crate::Limits;
 
+pub(crate) use ending::{End, Ending, QUITTING};
+
 /// Bytes that a message costs in an outbox besides its payload, so that empty ones are not free.
 const MESSAGE_OVERHEAD: usize = 64;
-
-/// Devp2p reason "client quitting".
-pub(crate) const QUITTING: u8 = 0x08;
 
 /// A place in a session's window. Held while a message is worked on; when all are taken, the session
 /// does not read from its peer. Freed by dropping it.
@@ -220,56 +217,6 @@ pub(crate) struct Held {
     _slot: Option<Slot>,
 }
 
-/// How a session is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Its owner closed it, with a devp2p reason for the peer.
-    Close(u8),
-    /// A newer connection of its peer took its place.
-    Replaced,
-}
-
-impl End {
-    /// What the peer is told.
-    pub(crate) fn reason(self) -> u8 {
-        match self {
-            Self::Close(reason) => reason,
-            Self::Replaced => 0x05,
-        }
-    }
-
-    /// What the owner is told.
-    pub(crate) fn close_reason(self) -> CloseReason {
-        match self {
-            Self::Close(_) => CloseReason::Local,
-            Self::Replaced => CloseReason::Replaced,
-        }
-    }
-}
-
-/// The order to end a session; given at most once.
-#[derive(Debug, Default)]
-pub(crate) struct Ending {
-    end: OnceLock<End>,
-    due: CancellationToken,
-}
-
-impl Ending {
-    pub(crate) fn set(&self, end: End) {
-        let _ = self.end.set(end); // the first order counts
-        self.due.cancel();
-    }
-
-    fn is_due(&self) -> bool {
-        self.due.is_cancelled()
-    }
-
-    async fn due(&self) -> End {
-        self.due.cancelled().await;
-        self.end.get().copied().unwrap_or(End::Close(QUITTING))
-    }
-}
-
 /// The task's side of a session.
 #[derive(Debug)]
 pub(crate) struct SessionEnd {
@@ -309,7 +256,7 @@ impl SessionEnd {
         tokio::select! {
             biased;
             end = ending.due() => end,
-            () = events.events.closed() => ending.end.get().copied().unwrap_or(End::Close(QUITTING)),
+            () = events.events.closed() => ending.ordered(),
         }
     }
 }
