@@ -90,10 +90,10 @@ pub(crate) struct NetworkArgs {
     )]
     pub(crate) network: String,
     /// Network id, where it is not the chain id.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, global = true, value_name = "ID")]
     pub(crate) networkid: Option<u64>,
     /// A block that you trust, from which headers are followed instead of from genesis.
-    #[arg(long, value_name = "NUMBER:HASH", value_parser = checkpoint, env = "CAUSEWAY_CHECKPOINT")]
+    #[arg(long, global = true, value_name = "NUMBER:HASH", value_parser = checkpoint, env = "CAUSEWAY_CHECKPOINT")]
     pub(crate) checkpoint: Option<(u64, B256)>,
 }
 

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("causeway: {error:#}");
+            eprintln!("causeway: {}", commands::explain(&error));
             ExitCode::from(FAILED)
         }
     }

@@ -9,7 +9,7 @@ use causeway_verify::Quorum;
 use causeway_wire::NodeKey;
 use serde_json::{Value, json};
 
-use super::{print_line, stop_signal};
+use super::{explain, print_line, stop_signal};
 use crate::{
     cli::{BlockArg, LightArgs, LightCommand},
     light::{LightPeer, parse_address},
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: LightArgs) -> anyhow::Result<ExitCode> {
     let (good, object) = match outcome {
         Ok((good, object)) => (good, object),
         Err(error) => {
-            let text = format!("{error:#}");
+            let text = explain(&error);
             if !args.json {
                 eprintln!("causeway: not verified: {text}");
                 return Ok(ExitCode::FAILURE);
@@ -67,10 +67,9 @@ async fn read(peer: &LightPeer, command: &LightCommand, at: BlockArg) -> anyhow:
         LightCommand::Account { address, slots } => peer.account(*address, slots, at).await?,
         LightCommand::Code { address } => peer.code(*address, at).await?,
         LightCommand::Tx { hash } => {
-            // Only an inclusion can be proven; any other status is the server's honest word and no failure.
+            // Only an inclusion can be proven; any other status is the server's word.
             let object = peer.transaction(*hash).await?;
-            let known = object["status"] != "unknown";
-            return Ok((known, object));
+            return Ok((object["verified"] == true, object));
         }
         LightCommand::Send { raw } => return peer.send(raw.clone()).await,
         LightCommand::Cht { number } => peer.cht(*number).await?,

@@ -7,6 +7,19 @@ pub(crate) mod run;
 
 use std::io::Write;
 
+/// An error with its causes in one line; a cause that the text before it tells already is left out.
+pub(crate) fn explain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Prints one line to stdout at once. A closed stdout is not our failure.
 pub(crate) fn print_line(line: &str) {
     let mut stdout = std::io::stdout().lock();

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use causeway_records::{Enode, Record};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{print_line, stop_signal};
 use crate::{
