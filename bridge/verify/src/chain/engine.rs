@@ -51,7 +51,9 @@ impl HeaderChain {
     /// - `proof-of-stake-unchecked`: links only.
     pub fn seal_rule(&self) -> &'static str {
         match self.sealing {
-            _ if self.head.header.difficulty.is_zero() => "proof-of-stake-unchecked",
+            _ if self.head.header.difficulty.is_zero() && self.head.header.number != 0 => {
+                "proof-of-stake-unchecked"
+            }
             Sealing::Clique => "clique",
             Sealing::CliqueUnanchored => "clique-unanchored",
             Sealing::Ethash => "ethash-difficulty",

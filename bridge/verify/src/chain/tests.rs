@@ -409,6 +409,35 @@ fn real_mainnet_headers_keep_to_the_difficulty_rule() {
     assert_eq!(chain.head().td, *child_td);
 }
 
+/// A tree of headers on mordor's genesis: each the child of an earlier one, so many seconds later.
+fn tree(spec: &ChainSpec, shape: &[(prop::sample::Index, u64)]) -> Vec<Header> {
+    let mut headers = vec![spec.genesis.clone()];
+    for (mark, (parent, seconds)) in shape.iter().enumerate() {
+        // Mostly the last header's child, so that branches grow.
+        let last = headers.len() - 1;
+        let parent = if seconds % 3 == 0 { parent.index(headers.len()) } else { last };
+        headers.push(child(spec, &headers[parent], *seconds, mark as u8));
+    }
+    headers
+}
+
+/// The branch that ends in the header with most total difficulty, the first of equals; genesis first.
+fn heaviest(headers: &[Header]) -> Vec<&Header> {
+    let by_hash: BTreeMap<B256, &Header> =
+        headers.iter().map(|header| (header.hash_slow(), header)).collect();
+    let line = |header: &Header| {
+        let mut line = vec![by_hash[&header.hash_slow()]];
+        while let Some(parent) = by_hash.get(&line[line.len() - 1].parent_hash) {
+            line.push(parent);
+        }
+        line.reverse();
+        line
+    };
+    let td = |header: &Header| line(header).iter().map(|header| header.difficulty).sum::<U256>();
+    let best = headers.iter().rev().max_by_key(|header| td(header)).expect("genesis");
+    line(best)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
@@ -437,6 +466,48 @@ proptest! {
         header[at] ^= bits;
 
         prop_assert!(chain.recognise(&header.into()).is_err());
+    }
+
+    /// However branches grow and overtake each other, the index holds the heaviest one.
+    #[test]
+    fn the_heaviest_branch_is_canonical(
+        shape in prop::collection::vec((any::<prop::sample::Index>(), 1_u64..60), 1..40), keep in 1_usize..50
+    ) {
+        let spec = mordor();
+        let headers = tree(&spec, &shape);
+        let mut chain = HeaderChain::new(Arc::clone(&spec), Root::Genesis, 64).expect("a genesis");
+        let mut short = HeaderChain::new(spec, Root::Genesis, keep).expect("a genesis");
+        for (count, header) in headers.iter().enumerate().skip(1) {
+            let before = chain.head_update(Arc::from([]));
+            let inserted = chain.insert(&rlp(std::slice::from_ref(header))).expect("valid");
+
+            let line = heaviest(&headers[..=count]);
+            prop_assert_eq!(&chain.head().header, line[line.len() - 1]);
+            prop_assert_eq!(chain.canonical.len(), line.len());
+            for header in &line {
+                prop_assert_eq!(chain.canonical(header.number).expect("known").0, header.hash_slow());
+                prop_assert_eq!(chain.number_of(&header.hash_slow()), Some(header.number));
+            }
+            prop_assert_eq!(chain.numbers.len(), line.len());
+            prop_assert_eq!(chain.entries.len(), count + 1);
+            prop_assert_eq!(chain.side.len(), count + 1 - line.len());
+            prop_assert_eq!(inserted.reorg_depth, chain.head_update(Arc::from([])).reorg_depth(&before));
+
+            // With a short memory deep branches may be refused, but what is there hangs together.
+            let known = short.insert(&rlp(std::slice::from_ref(header)));
+            prop_assert!(known.is_ok() || !known.is_err_and(|error| error.is_lie()));
+            prop_assert!(short.entries.contains_key(&short.head().hash));
+            prop_assert_eq!(short.canonical.last().expect("root").0, short.head().hash);
+            prop_assert_eq!(short.numbers.len(), short.canonical.len());
+            let whole = short.entries.len() - short.side.len();
+            prop_assert!(whole <= keep + 1, "{whole} whole headers, keep {keep}");
+            for number in (short.head().header.number + 1).saturating_sub(keep as u64)..=short.head().header.number {
+                let hash = short.canonical(number).expect("known").0;
+                if let Some(known) = short.by_hash(&hash) && number > 0 {
+                    prop_assert_eq!(known.header.parent_hash, short.canonical(number - 1).expect("known").0);
+                }
+            }
+        }
     }
 
     #[test]

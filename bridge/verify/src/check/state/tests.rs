@@ -35,6 +35,25 @@ fn single_proofs_of_geth_show_presence_and_absence() {
 }
 
 #[test]
+fn a_real_mainnet_account_is_proven() {
+    let file: serde_json::Value =
+        serde_json::from_str(include_str!("../../../tests/vectors/mainnet-headers.json")).expect("JSON");
+    let root: B256 = vectors::parse(&file["headers"][1]["stateRoot"]);
+    let proof = &file["proof"];
+    let mut nodes = NodeSet::new(&vectors::list(&proof["nodes"], vectors::parse)).expect("nodes");
+    let address: alloy_primitives::Address = vectors::parse(&proof["address"]);
+
+    let Ok(Shown::Present(value)) = nodes.walk(root, keccak256(address).as_slice()) else {
+        panic!("an account")
+    };
+
+    let account = account(&value).expect("an account");
+    assert_eq!(account.balance, vectors::parse::<U256>(&proof["balance"]));
+    assert_eq!(Some(account.nonce), proof["nonce"].as_u64());
+    assert_eq!(nodes.all_used(), Ok(()));
+}
+
+#[test]
 fn accounts_and_slots_are_read_from_their_values() {
     let vectors = vectors::clique();
     let value = |at: usize| &vectors.proofs[at].value;
