@@ -83,6 +83,7 @@ pub(crate) struct NetworkArgs {
     /// mainnet, sepolia, classic, mordor, or the path of a geth genesis.json.
     #[arg(
         long,
+        global = true,
         visible_alias = "chain",
         value_name = "NAME|FILE",
         default_value = "mainnet",
