@@ -1,6 +1,6 @@
 //! Vectors for the tests: chains that geth made (see `tests/vectors/README.md`).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use causeway_wire::{AccountKey, ProofRequest};
@@ -44,12 +44,16 @@ pub(crate) struct Proof {
     pub(crate) value: Bytes,
 }
 
-pub(crate) fn clique() -> Vectors {
-    read(include_str!("../tests/vectors/geth-clique.json"))
+/// Read once: the tests that alter bytes need them hundreds of times.
+static CLIQUE: LazyLock<Vectors> = LazyLock::new(|| read(include_str!("../tests/vectors/geth-clique.json")));
+static ETHASH: LazyLock<Vectors> = LazyLock::new(|| read(include_str!("../tests/vectors/geth-ethash.json")));
+
+pub(crate) fn clique() -> &'static Vectors {
+    &CLIQUE
 }
 
-pub(crate) fn ethash() -> Vectors {
-    read(include_str!("../tests/vectors/geth-ethash.json"))
+pub(crate) fn ethash() -> &'static Vectors {
+    &ETHASH
 }
 
 impl Vectors {

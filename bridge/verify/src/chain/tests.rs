@@ -54,7 +54,7 @@ fn rule(result: Result<Inserted, HeaderError>) -> Rule {
 #[test]
 fn chains_of_geth_are_followed_with_its_hashes_and_difficulties() {
     for vectors in [vectors::clique(), vectors::ethash()] {
-        let mut chain = index(&vectors, 1024);
+        let mut chain = index(vectors, 1024);
 
         let inserted = chain.insert(&vectors.headers()).expect("geth's headers");
 
@@ -72,14 +72,14 @@ fn chains_of_geth_are_followed_with_its_hashes_and_difficulties() {
 
 #[test]
 fn seal_rule_says_what_is_checked() {
-    assert_eq!(index(&vectors::clique(), 8).seal_rule(), "clique");
-    assert_eq!(index(&vectors::ethash(), 8).seal_rule(), "ethash-difficulty");
+    assert_eq!(index(vectors::clique(), 8).seal_rule(), "clique");
+    assert_eq!(index(vectors::ethash(), 8).seal_rule(), "ethash-difficulty");
 }
 
 #[test]
 fn old_headers_are_kept_by_hash_and_recognised_by_their_bytes() {
     let vectors = vectors::clique();
-    let mut chain = index(&vectors, 4);
+    let mut chain = index(vectors, 4);
     chain.insert(&vectors.headers()).expect("geth's headers");
 
     let old = &vectors.blocks[9];
@@ -171,7 +171,7 @@ fn side_headers_are_bounded() {
 #[test]
 fn a_header_whose_parent_is_unknown_is_no_lie() {
     let vectors = vectors::clique();
-    let mut chain = index(&vectors, 8);
+    let mut chain = index(vectors, 8);
 
     let error = chain.insert(&[vectors.blocks[3].header.clone()]).expect_err("unknown parent");
 
@@ -183,7 +183,7 @@ fn a_header_whose_parent_is_unknown_is_no_lie() {
 #[test]
 fn headers_before_a_wrong_one_stay() {
     let vectors = vectors::ethash();
-    let mut chain = index(&vectors, 8);
+    let mut chain = index(vectors, 8);
     let mut headers = vectors.headers();
     headers[3] = alloy_rlp::encode(Header { gas_used: u64::MAX, ..decoded(&headers[3]) }).into();
 
@@ -196,7 +196,7 @@ fn headers_before_a_wrong_one_stay() {
 /// The child of block `parent` of geth's ethash chain, changed.
 fn changed(number: usize, change: impl Fn(&mut Header)) -> Rule {
     let vectors = vectors::ethash();
-    let mut chain = index(&vectors, 1024);
+    let mut chain = index(vectors, 1024);
     chain.insert(&vectors.headers()[..number - 1]).expect("geth's headers");
     let mut header = decoded(&vectors.headers()[number - 1]);
     change(&mut header);
@@ -241,7 +241,7 @@ fn each_rule_is_kept() {
 #[test]
 fn junk_and_oversized_headers_are_lies() {
     let vectors = vectors::clique();
-    let mut chain = index(&vectors, 8);
+    let mut chain = index(vectors, 8);
     let mut longer = vectors.blocks[0].header.to_vec();
     longer.push(0);
 
@@ -306,7 +306,7 @@ fn from_checkpoint(vectors: &Vectors, number: usize, td: Option<U256>) -> Header
 #[test]
 fn a_clique_checkpoint_at_an_epoch_gives_the_signers() {
     let vectors = vectors::clique();
-    let mut chain = from_checkpoint(&vectors, 10, Some(U256::from(18)));
+    let mut chain = from_checkpoint(vectors, 10, Some(U256::from(18)));
 
     assert_eq!(chain.seal_rule(), "clique");
     chain.insert(&vectors.headers()[10..]).expect("geth's headers");
@@ -317,7 +317,7 @@ fn a_clique_checkpoint_at_an_epoch_gives_the_signers() {
 #[test]
 fn a_clique_checkpoint_between_epochs_is_named_unanchored() {
     let vectors = vectors::clique();
-    let mut chain = from_checkpoint(&vectors, 7, None);
+    let mut chain = from_checkpoint(vectors, 7, None);
 
     chain.insert(&vectors.headers()[7..]).expect("geth's headers");
 
@@ -330,7 +330,7 @@ fn a_clique_checkpoint_between_epochs_is_named_unanchored() {
     // From the next epoch on the listed signers count.
     let entry = chain.entries.get(&vectors.blocks[9].hash).expect("whole");
     assert_eq!(entry.signers.as_ref().expect("signers").signers().count(), 4);
-    let mut chain = from_checkpoint(&vectors, 7, None);
+    let mut chain = from_checkpoint(vectors, 7, None);
     let mut unsigned = decoded(&vectors.blocks[7].header);
     let mut extra = unsigned.extra_data.to_vec();
     extra[32..].fill(0xff);
@@ -446,7 +446,7 @@ proptest! {
     #[test]
     fn no_altered_clique_header_is_taken(number in 0_usize..24, at in any::<prop::sample::Index>(), bits in 1..=255_u8) {
         let vectors = vectors::clique();
-        let mut chain = index(&vectors, 64);
+        let mut chain = index(vectors, 64);
         chain.insert(&vectors.headers()[..number]).expect("geth's headers");
         let mut header = vectors.headers()[number].to_vec();
         let at = at.index(header.len());
@@ -467,6 +467,16 @@ proptest! {
 
         prop_assert!(chain.recognise(&header.into()).is_err());
     }
+
+    #[test]
+    fn random_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..700)) {
+        let mut chain = HeaderChain::new(mordor(), Root::Genesis, 8).expect("a genesis");
+        prop_assert!(chain.insert(&[bytes.into()]).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     /// However branches grow and overtake each other, the index holds the heaviest one.
     #[test]
@@ -508,11 +518,5 @@ proptest! {
                 }
             }
         }
-    }
-
-    #[test]
-    fn random_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..700)) {
-        let mut chain = HeaderChain::new(mordor(), Root::Genesis, 8).expect("a genesis");
-        prop_assert!(chain.insert(&[bytes.into()]).is_err());
     }
 }

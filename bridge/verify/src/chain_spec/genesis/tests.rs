@@ -17,7 +17,7 @@ fn genesis_hashes_are_those_of_geth() {
         assert_eq!(alloy_rlp::encode(&vectors.spec.genesis), vectors.genesis_header);
         assert_eq!(vectors.spec.genesis_hash, vectors.genesis_hash);
     }
-    let clique = vectors::clique().spec;
+    let clique = &vectors::clique().spec;
     assert_eq!(clique.engine, Engine::Clique { period: 3, epoch: 10 });
     assert_eq!((clique.chain_id, clique.network), (19763, NetworkId(19763)));
     assert_eq!(vectors::ethash().spec.engine, Engine::Ethash);

@@ -20,7 +20,7 @@ fn bodies_and_receipts_of_geth_fit_their_headers() {
 
 #[test]
 fn other_blocks_bodies_and_receipts_do_not_fit() {
-    let blocks = vectors::ethash().blocks;
+    let blocks = &vectors::ethash().blocks;
     let header = decoded(&blocks[0].header);
 
     assert!(matches!(body(&header, &blocks[1].body), Err(Lie::Root { what: "transactions root", .. })));
@@ -102,7 +102,7 @@ fn malformed_bodies_are_refused() {
 
 #[test]
 fn answers_are_aligned_with_questions_and_may_have_gaps() {
-    let blocks = vectors::ethash().blocks;
+    let blocks = &vectors::ethash().blocks;
     let headers: Vec<Header> = blocks[..5].iter().map(|block| decoded(&block.header)).collect();
     let headers: Vec<&Header> = headers.iter().collect();
     let answer = |numbers: &[usize]| numbers.iter().map(|at| blocks[*at].body.clone()).collect::<Vec<_>>();

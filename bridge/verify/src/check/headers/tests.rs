@@ -26,11 +26,11 @@ fn right_answers_are_known() {
         (HeaderQuery { skip: 4, ..BY_NUMBER }, &[3, 8, 13, 18]),
         (HeaderQuery { start: HashOrNumber::Number(9), reverse: true, ..BY_NUMBER }, &[9, 8, 7, 6]),
         (HeaderQuery { start: HashOrNumber::Number(9), skip: 2, reverse: true, ..BY_NUMBER }, &[9, 6, 3]),
-        (HeaderQuery { start: by_hash(&vectors, 3), skip: 4, ..BY_NUMBER }, &[3, 8, 13]),
-        (HeaderQuery { start: by_hash(&vectors, 9), skip: 3, reverse: true, ..BY_NUMBER }, &[9, 5, 1]),
+        (HeaderQuery { start: by_hash(vectors, 3), skip: 4, ..BY_NUMBER }, &[3, 8, 13]),
+        (HeaderQuery { start: by_hash(vectors, 9), skip: 3, reverse: true, ..BY_NUMBER }, &[9, 5, 1]),
         (HeaderQuery { start: HashOrNumber::Number(24), skip: u64::MAX, ..BY_NUMBER }, &[24]),
     ] {
-        let checked = headers(&chain, &query, &answer(&vectors, numbers)).expect("a right answer");
+        let checked = headers(&chain, &query, &answer(vectors, numbers)).expect("a right answer");
         let found: Vec<usize> = checked.iter().map(|header| header.header.number as usize).collect();
         assert_eq!(found, numbers);
         assert!(checked.iter().all(|header| header.known));
@@ -43,7 +43,7 @@ fn answers_beyond_the_known_chain_only_have_to_fit() {
     let mut chain = HeaderChain::new(Arc::clone(&vectors.spec), Root::Genesis, 64).expect("a genesis");
     chain.insert(&vectors.headers()[..4]).expect("geth's headers");
 
-    let checked = headers(&chain, &BY_NUMBER, &answer(&vectors, &[3, 4, 5, 6])).expect("a right answer");
+    let checked = headers(&chain, &BY_NUMBER, &answer(vectors, &[3, 4, 5, 6])).expect("a right answer");
 
     assert_eq!(checked.iter().map(|header| header.known).collect::<Vec<_>>(), [true, true, false, false]);
 }
@@ -53,7 +53,7 @@ fn wrong_answers_are_lies() {
     let vectors = vectors::ethash();
     let chain = vectors.chain();
     let what =
-        |query: HeaderQuery, numbers: &[usize]| match headers(&chain, &query, &answer(&vectors, numbers)) {
+        |query: HeaderQuery, numbers: &[usize]| match headers(&chain, &query, &answer(vectors, numbers)) {
             Err(Lie::Header { what, .. }) => what,
             other => panic!("{other:?}"),
         };
@@ -63,12 +63,12 @@ fn wrong_answers_are_lies() {
     assert_eq!(what(BY_NUMBER, &[3, 2]), "number");
     assert_eq!(what(HeaderQuery { skip: 4, ..BY_NUMBER }, &[3, 4]), "number");
     assert_eq!(what(HeaderQuery { reverse: true, ..BY_NUMBER }, &[3, 4]), "number");
-    assert_eq!(what(HeaderQuery { start: by_hash(&vectors, 3), ..BY_NUMBER }, &[4]), "hash");
+    assert_eq!(what(HeaderQuery { start: by_hash(vectors, 3), ..BY_NUMBER }, &[4]), "hash");
     assert_eq!(what(HeaderQuery { skip: u64::MAX, ..BY_NUMBER }, &[3, 3]), "number");
     assert_eq!(what(HeaderQuery { skip: u64::MAX - 1, ..BY_NUMBER }, &[3, 4]), "number");
     assert_eq!(what(HeaderQuery { skip: 9, reverse: true, ..BY_NUMBER }, &[3, 1]), "number");
     assert!(matches!(
-        headers(&chain, &BY_NUMBER, &answer(&vectors, &[3, 4, 5, 6, 7])),
+        headers(&chain, &BY_NUMBER, &answer(vectors, &[3, 4, 5, 6, 7])),
         Err(Lie::TooMany { found: 5, asked: 4, .. })
     ));
     assert!(matches!(
@@ -81,7 +81,7 @@ fn wrong_answers_are_lies() {
 fn every_altered_byte_is_noticed() {
     let vectors = vectors::ethash();
     let chain = vectors.chain();
-    let good = answer(&vectors, &[3, 4, 5, 6]);
+    let good = answer(vectors, &[3, 4, 5, 6]);
     for index in 0..good.len() {
         for at in 0..good[index].len() {
             let mut altered = good.clone();
@@ -109,10 +109,10 @@ fn headers_that_do_not_link_are_lies_where_nothing_is_known() {
     let chain = HeaderChain::new(Arc::clone(&vectors.spec), Root::Genesis, 64).expect("a genesis");
     let other = vectors::clique();
     let mixed = [vectors.blocks[2].header.clone(), other.blocks[3].header.clone()];
-    let query = HeaderQuery { start: by_hash(&vectors, 3), ..BY_NUMBER };
+    let query = HeaderQuery { start: by_hash(vectors, 3), ..BY_NUMBER };
 
     assert!(matches!(headers(&chain, &query, &mixed), Err(Lie::Header { what: "parent", .. })));
-    let downwards = HeaderQuery { start: by_hash(&vectors, 4), reverse: true, ..BY_NUMBER };
+    let downwards = HeaderQuery { start: by_hash(vectors, 4), reverse: true, ..BY_NUMBER };
     let mixed = [vectors.blocks[3].header.clone(), other.blocks[2].header.clone()];
     assert!(matches!(headers(&chain, &downwards, &mixed), Err(Lie::Header { what: "hash", .. })));
 }

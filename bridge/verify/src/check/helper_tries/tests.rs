@@ -58,7 +58,7 @@ fn cht_of_geth_is_ours() {
         assert_eq!(cht_root(vectors.chain().canonical_blocks()), vectors.cht_root);
         let block = &vectors.blocks[16];
 
-        let shown = check_17(&vectors, &vectors.cht_proof_17, std::slice::from_ref(&block.header));
+        let shown = check_17(vectors, &vectors.cht_proof_17, std::slice::from_ref(&block.header));
 
         let header = Some(Box::new(vectors::decoded(&block.header)));
         assert_eq!(shown, Ok(vec![HelperShown::Block { hash: block.hash, td: block.td, header }]));
@@ -71,12 +71,12 @@ fn header_has_to_be_the_proven_one() {
     let nodes = &vectors.cht_proof_17;
     let header = |number: usize| vectors.blocks[number - 1].header.clone();
 
-    assert!(matches!(check_17(&vectors, nodes, &[header(16)]), Err(Lie::Root { .. })));
-    assert!(matches!(check_17(&vectors, nodes, &[]), Err(Lie::TooFew { .. })));
-    assert!(matches!(check_17(&vectors, nodes, &[header(17), header(17)]), Err(Lie::TooMany { .. })));
-    assert!(matches!(check_17(&vectors, nodes, &[Bytes::from_static(&[0xc0])]), Err(Lie::Malformed { .. })));
+    assert!(matches!(check_17(vectors, nodes, &[header(16)]), Err(Lie::Root { .. })));
+    assert!(matches!(check_17(vectors, nodes, &[]), Err(Lie::TooFew { .. })));
+    assert!(matches!(check_17(vectors, nodes, &[header(17), header(17)]), Err(Lie::TooMany { .. })));
+    assert!(matches!(check_17(vectors, nodes, &[Bytes::from_static(&[0xc0])]), Err(Lie::Malformed { .. })));
     assert!(matches!(check(vectors.cht_root, nodes, &[header(17)], 18), Err(Lie::UselessNode { .. })));
-    assert_eq!(check_17(&vectors, &[], &[]), Ok(vec![HelperShown::LeftOut]));
+    assert_eq!(check_17(vectors, &[], &[]), Ok(vec![HelperShown::LeftOut]));
     let plain = HelperTrieRequest { auxiliary: 0, ..cht_request(17) };
     let shown = helper_tries(&[plain], nodes, &[], &|_, _| Some(vectors.cht_root)).expect("without header");
     assert!(matches!(shown.as_slice(), [HelperShown::Block { header: None, .. }]));
@@ -225,6 +225,6 @@ proptest! {
         altered[at] ^= change;
         parts[node] = altered.into();
 
-        prop_assert!(check_17(&vectors, &parts[..4], &parts[4..]).is_err());
+        prop_assert!(check_17(vectors, &parts[..4], &parts[4..]).is_err());
     }
 }

@@ -23,7 +23,7 @@ fn check(vectors: &Vectors, requests: &[ProofRequest], nodes: &[Bytes]) -> Resul
 fn single_proofs_of_geth_show_presence_and_absence() {
     for vectors in [vectors::clique(), vectors::ethash()] {
         for proof in &vectors.proofs {
-            let shown = check(&vectors, std::slice::from_ref(&proof.request), &proof.nodes);
+            let shown = check(vectors, std::slice::from_ref(&proof.request), &proof.nodes);
 
             let expected =
                 if proof.value.is_empty() { Shown::Absent } else { Shown::Present(proof.value.clone()) };
@@ -76,7 +76,7 @@ fn together(vectors: &Vectors) -> Vec<ProofRequest> {
 #[test]
 fn an_answer_with_several_paths_is_checked_as_one() {
     for vectors in [vectors::clique(), vectors::ethash()] {
-        let shown = check(&vectors, &together(&vectors), &vectors.together).expect("geth's answer");
+        let shown = check(vectors, &together(vectors), &vectors.together).expect("geth's answer");
 
         assert_eq!(shown[0], Shown::Present(vectors.proofs[1].value.clone()));
         assert_eq!(shown[3], Shown::Present(vectors.proofs[5].value.clone()));
@@ -87,9 +87,9 @@ fn an_answer_with_several_paths_is_checked_as_one() {
 #[test]
 fn an_account_proven_in_the_same_answer_gives_its_storage_root() {
     let vectors = vectors::clique();
-    let state = state_root(&vectors);
+    let state = state_root(vectors);
 
-    let shown = proofs(&together(&vectors), &vectors.together, &|_| Some(state), &|_, _| None);
+    let shown = proofs(&together(vectors), &vectors.together, &|_| Some(state), &|_, _| None);
 
     assert_eq!(shown.expect("geth's answer")[2], Shown::Present(vectors.proofs[4].value.clone()));
 }
@@ -113,7 +113,7 @@ fn storage_of_an_absent_account_is_absent() {
         key: B256::ZERO,
         ..absent.request.clone()
     };
-    let state = state_root(&vectors);
+    let state = state_root(vectors);
 
     let shown = proofs(&[absent.request.clone(), slot], &absent.nodes, &|_| Some(state), &|_, _| None);
 
@@ -126,17 +126,17 @@ fn left_out_useless_and_double_nodes_are_noticed() {
     let proof = &vectors.proofs[0];
     let request = std::slice::from_ref(&proof.request);
 
-    assert_eq!(check(&vectors, request, &[]), Ok(vec![Shown::LeftOut]));
+    assert_eq!(check(vectors, request, &[]), Ok(vec![Shown::LeftOut]));
     let [missing @ .., _] = proof.nodes.as_slice() else { panic!("nodes") };
-    assert!(matches!(check(&vectors, request, missing), Err(Lie::UselessNode { .. })));
-    assert!(matches!(check(&vectors, request, &vectors.together), Err(Lie::UselessNode { .. })));
+    assert!(matches!(check(vectors, request, missing), Err(Lie::UselessNode { .. })));
+    assert!(matches!(check(vectors, request, &vectors.together), Err(Lie::UselessNode { .. })));
     let mut double = proof.nodes.clone();
     double.push(proof.nodes[0].clone());
     let hash = keccak256(&proof.nodes[0]);
-    assert_eq!(check(&vectors, request, &double), Err(Lie::DuplicateNode { hash }));
+    assert_eq!(check(vectors, request, &double), Err(Lie::DuplicateNode { hash }));
     // One item of two left out: its part is absent, the rest is used.
     let both = [proof.request.clone(), vectors.proofs[1].request.clone()];
-    let shown = check(&vectors, &both, &proof.nodes).expect("a part of the answer");
+    let shown = check(vectors, &both, &proof.nodes).expect("a part of the answer");
     assert_eq!(shown, [Shown::Present(proof.value.clone()), Shown::LeftOut]);
 }
 
@@ -210,9 +210,9 @@ fn codes_are_matched_by_hash_in_order() {
 #[test]
 fn pruning_leaves_what_each_asker_lacks() {
     let vectors = vectors::clique();
-    let (state, storage) = (state_root(&vectors), vectors.proofs[4].root);
+    let (state, storage) = (state_root(vectors), vectors.proofs[4].root);
     let roots = |request: &ProofRequest| Some(if request.account.is_some() { storage } else { state });
-    let requests = together(&vectors);
+    let requests = together(vectors);
 
     // Everything asked for from the start: the answer as geth made it.
     assert_eq!(prune(&requests, &vectors.together, &roots), vectors.together);
@@ -241,7 +241,7 @@ proptest! {
         altered[at] ^= bits;
         nodes[node] = altered.into();
 
-        prop_assert!(check(&vectors, std::slice::from_ref(&proof.request), &nodes).is_err());
+        prop_assert!(check(vectors, std::slice::from_ref(&proof.request), &nodes).is_err());
     }
 
     #[test]

@@ -169,7 +169,7 @@ fn a_checkpoint_has_to_list_the_signers() {
 
 #[test]
 fn seal_hashes_and_signers_are_those_of_geth() {
-    for block in vectors::clique().blocks {
+    for block in &vectors::clique().blocks {
         let header = decoded(&block.header);
         assert_eq!(Some(clique_seal_hash(&header)), block.seal_hash);
         assert_eq!(clique_signer(&header).ok(), block.signer);
