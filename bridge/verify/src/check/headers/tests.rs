@@ -97,7 +97,7 @@ fn every_altered_byte_is_noticed() {
 fn another_chains_block_may_be_a_reorg() {
     let (ours, theirs) = (vectors::ethash(), vectors::clique());
 
-    let lie = headers(&ours.chain(), &BY_NUMBER, &answer(&theirs, &[3])).expect_err("another chain");
+    let lie = headers(&ours.chain(), &BY_NUMBER, &answer(theirs, &[3])).expect_err("another chain");
 
     assert!(matches!(lie, Lie::NotCanonical { number: 3, .. }));
     assert!(lie.may_be_reorg());
