@@ -87,9 +87,9 @@ fn play(epoch: u64, signers: &str, blocks: &[&str]) -> Result<String, CliqueFaul
     Ok(names.into_iter().collect())
 }
 
-// The cases of EIP-225's test list, in its order.
+// The cases of go-ethereum v1.10.26 `consensus/clique/snapshot_test.go`, told in our words.
 #[test]
-fn votes_make_the_signers_that_the_eip_says() {
+fn votes_make_the_signers_that_geth_says() {
     for (story, signers, blocks, expected) in [
         ("nobody votes", "A", &["A"][..], "A"),
         ("a second signer takes one vote, a third two", "A", &["A+B", "B", "A+C"], "AB"),
