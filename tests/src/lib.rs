@@ -2,7 +2,8 @@
 //!
 //! Owns: what only tests need and more than one of them does; the rows of `cargo interop`.
 //! Must not know: nothing depends on it.
-//! Start at: [`interop::main`], [`lying_proxy::LyingProxy`].  Told by: `tests/tests/*.rs`, `cargo interop`.
+//! Start at: [`interop::main`], [`lying_proxy::LyingProxy`], [`load::main`].  Told by: `tests/tests/*.rs`, `cargo interop`.
 
 pub mod interop;
+pub mod load;
 pub mod lying_proxy;

@@ -5,9 +5,10 @@
 // 2. Its listeners take every address of the machine; here they stay on loopback.
 import dgram from 'node:dgram'
 import net from 'node:net'
-import { LES } from '@ethereumjs/devp2p'
+import { LES as Original } from '@ethereumjs/devp2p'
 
-class PatientLes extends LES {
+// The client finds its protocols by the name of this class.
+class LES extends Original {
   constructor (...args) {
     const arm = globalThis.setTimeout
     const armed = []
@@ -24,7 +25,7 @@ class PatientLes extends LES {
     clearTimeout(armed[0])
   }
 }
-for (const version of [LES.les2, LES.les3, LES.les4]) version.constructor = PatientLes
+for (const version of [Original.les2, Original.les3, Original.les4]) version.constructor = LES
 
 const everywhere = new Set([undefined, '0.0.0.0', '::'])
 const listen = net.Server.prototype.listen

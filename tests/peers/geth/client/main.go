@@ -102,7 +102,7 @@ func start(genesis *core.Genesis) (*node.Node, *les.LightEthereum, error) {
 	}
 	config := ethconfig.Defaults
 	config.Genesis, config.NetworkId, config.SyncMode = genesis, genesis.Config.ChainID.Uint64(), downloader.LightSync
-	config.Ethash.PowMode = ethash.ModeFake
+	config.Ethash = ethash.Config{PowMode: ethash.ModeFake} // and nothing on the disk
 	light, err := les.New(stack, &config)
 	if err != nil {
 		return nil, nil, err

@@ -136,7 +136,7 @@ func (s *server) start(key *ecdsa.PrivateKey, port int, version uint, serv int) 
 	}
 	config := ethconfig.Defaults
 	config.Genesis, config.NetworkId, config.SyncMode = s.chain.genesis, chainID, downloader.FullSync
-	config.Ethash.PowMode = ethash.ModeFake
+	config.Ethash = ethash.Config{PowMode: ethash.ModeFake} // and nothing on the disk
 	config.NoPruning, config.SnapshotCache = true, 0
 	config.LightServ, config.LightPeers, config.LightNoSyncServe = serv, 50, true
 	config.TxLookupLimit = 0 // les/2 and les/3 clients are refused without the whole index

@@ -1,0 +1,224 @@
+//! geth asked directly, and through Causeway over each transport: the same load, one after the other, in rounds.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+};
+
+use anyhow::{Context, bail, ensure};
+use causeway_verify::ChainSpec;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+use super::{Kind, LightPeer, Load, Outcome, PATIENCE, Questions};
+
+/// Blocks of geth's chain.
+const BLOCKS: u64 = 2000;
+/// Blocks that are asked about.
+const WINDOW: u64 = 1900;
+/// Light peers at once: the credit of each stays out of the way.
+const CONNECTIONS: usize = 4;
+/// Questions under way over all of them.
+const INFLIGHT: usize = 16;
+
+/// Questions of a run. Enough for two to six CPU seconds of geth's.
+fn requests(kind: Kind) -> u64 {
+    match kind {
+        Kind::Headers1 => 40_000,
+        Kind::Headers192 => 1_600,
+        Kind::Proof | Kind::ProofAgain => 12_000,
+    }
+}
+
+/// A server that is asked: its name in the table, its address, the processes that work for it.
+#[derive(Debug)]
+struct Way {
+    name: &'static str,
+    address: String,
+    pids: Vec<u32>,
+}
+
+/// Runs the comparison and prints its table.
+///
+/// Beside this program `causeway` is expected, and the peers that `cargo interop --build` makes.
+pub(super) async fn run(arguments: &[String]) -> anyhow::Result<bool> {
+    let rounds: usize = match arguments {
+        [] => 3,
+        [flag, value] if flag == "--rounds" => value.parse().context("--rounds")?,
+        _ => bail!("load against-geth [--rounds N]"),
+    };
+    let own = std::env::current_exe()?;
+    let folder = own.parent().context("this program is in a folder")?;
+    let target = folder.parent().context("the profile's folder is in the target directory")?;
+    let dir = target.join("against-geth");
+    std::fs::create_dir_all(&dir)?;
+
+    let geth = Process::start(
+        &target.join("interop-peers/bin/geth-les-server"),
+        &dir,
+        "geth",
+        &[format!("-blocks={BLOCKS}"), format!("-out={}", dir.display())],
+        &["-capacity=1000000", "-serv=400", "-verbosity=1"],
+    )
+    .await?;
+    let genesis = dir.join("genesis.json");
+    let enode = text(&geth.ready, "enode")?;
+    let relay = Process::start(
+        &folder.join("causeway"),
+        &dir,
+        "causeway",
+        &["--network".to_owned(), genesis.display().to_string(), "--full-node".to_owned(), enode.clone()],
+        &["run", "--addr", "127.0.0.1", "--ports", "0", "--no-discovery", "--verbosity", "1"],
+    )
+    .await?;
+    let spec = ChainSpec::from_genesis_json("load", &std::fs::read_to_string(genesis)?)?;
+    let ways = ways(&geth, enode, &relay)?;
+    let outcomes = rounds_of(&ways, &Arc::new(spec), rounds).await?;
+    Ok(print(&ways, &outcomes))
+}
+
+fn ways(geth: &Process, enode: String, relay: &Process) -> anyhow::Result<Vec<Way>> {
+    let addresses = relay.ready["multiaddrs"].as_array().context("the relay's multiaddrs")?;
+    let find = |part: &str| -> anyhow::Result<String> {
+        let found = addresses.iter().filter_map(Value::as_str).find(|address| address.contains(part));
+        Ok(found.with_context(|| format!("no address with {part}"))?.to_owned())
+    };
+    let way = |name, address| Way { name, address, pids: vec![relay.pid] };
+    Ok(vec![
+        Way { name: "geth, RLPx", address: enode, pids: vec![geth.pid] },
+        way("Causeway, RLPx", text(&relay.ready, "enode")?),
+        way("Causeway, QUIC", find("/quic-v1/")?),
+        way("Causeway, WebSocket", find("/ws/")?),
+    ])
+}
+
+type Outcomes = BTreeMap<(usize, usize), Vec<Outcome>>;
+
+/// Every kind over every way, the ways in turn, so that what else the machine does meets all of them.
+async fn rounds_of(ways: &[Way], spec: &Arc<ChainSpec>, rounds: usize) -> anyhow::Result<Outcomes> {
+    let mut outcomes = Outcomes::new();
+    for round in 0..rounds {
+        for (kind_index, kind) in Kind::ALL.into_iter().enumerate() {
+            for (way_index, way) in ways.iter().enumerate() {
+                let outcome =
+                    measure(way, spec, kind, round as u64).await.with_context(|| way.name.to_owned())?;
+                eprintln!("round {round}, {}, {}: {}", kind.name(), way.name, serde_json::to_string(&outcome)?);
+                outcomes.entry((kind_index, way_index)).or_default().push(outcome);
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+async fn measure(way: &Way, spec: &Arc<ChainSpec>, kind: Kind, round: u64) -> anyhow::Result<Outcome> {
+    let mut peers = Vec::new();
+    for _ in 0..CONNECTIONS {
+        peers.push(LightPeer::connect(&way.address, spec).await?);
+    }
+    let first = peers.first().context("a connection")?;
+    ensure!(first.head() == BLOCKS, "the head is {}, not {BLOCKS}", first.head());
+    let questions = Arc::new(Questions::fetch(first, WINDOW).await?);
+    // Other questions each round and way, so that no one gets another's cached answers.
+    let seed = round << 40;
+    let load = Load { kind, requests: requests(kind), inflight: INFLIGHT, seed };
+    Load { requests: load.requests / 10, seed: seed | 1 << 36, ..load }.run(&peers, &questions, &[]).await?;
+    let outcome = load.run(&peers, &questions, &way.pids).await?;
+    for peer in peers {
+        peer.leave().await;
+    }
+    Ok(outcome)
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what this program is for")]
+fn print(ways: &[Way], outcomes: &Outcomes) -> bool {
+    println!("| question | server | requests/s | ratio | requests/CPU s | ratio | p50 µs | p99 µs |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let mut good = true;
+    for (kind_index, kind) in Kind::ALL.into_iter().enumerate() {
+        let of = |way: usize, what: fn(&Outcome) -> f64| {
+            median(outcomes.get(&(kind_index, way)).into_iter().flatten().map(what).collect())
+        };
+        for (index, way) in ways.iter().enumerate() {
+            let rate = |way| of(way, |outcome| outcome.rate);
+            let per_cpu = |way| of(way, |outcome| outcome.per_cpu.unwrap_or(0.0));
+            println!(
+                "| {} | {} | {:.0} | {:.2} | {:.0} | {:.2} | {:.0} | {:.0} |",
+                kind.name(),
+                way.name,
+                rate(index),
+                rate(index) / rate(0),
+                per_cpu(index),
+                per_cpu(index) / per_cpu(0),
+                of(index, |outcome| outcome.p50 as f64),
+                of(index, |outcome| outcome.p99 as f64),
+            );
+            good &= of(index, |outcome| (outcome.wrong + outcome.unanswered) as f64) == 0.0;
+        }
+    }
+    good
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn text(ready: &Value, field: &str) -> anyhow::Result<String> {
+    Ok(ready[field].as_str().with_context(|| format!("no {field} in {ready}"))?.to_owned())
+}
+
+/// A server as a child, which dies with this handle.
+#[derive(Debug)]
+struct Process {
+    _child: Child,
+    _stdin: Option<ChildStdin>,
+    pid: u32,
+    ready: Value,
+}
+
+impl Process {
+    /// Starts it and waits for the line of JSON that says it is ready.
+    async fn start(
+        program: &Path,
+        dir: &Path,
+        name: &str,
+        arguments: &[String],
+        first: &[&str],
+    ) -> anyhow::Result<Self> {
+        let log = std::fs::File::create(dir.join(PathBuf::from(name).with_extension("err")))?;
+        let mut child = Command::new(program)
+            .args(first)
+            .args(arguments)
+            .current_dir(dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}; `cargo interop --build` makes it", program.display()))?;
+        let pid = child.id().context("it runs")?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().context("stdout is piped")?;
+        let ready = timeout(PATIENCE, ready(stdout)).await.with_context(|| format!("{name} is not ready"))??;
+        Ok(Self { _child: child, _stdin: stdin, pid, ready })
+    }
+}
+
+async fn ready(stdout: ChildStdout) -> anyhow::Result<Value> {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next_line().await? {
+        let Ok(value) = serde_json::from_str::<Value>(&line) else { continue };
+        if value["ready"] == true || value["event"] == "ready" {
+            // What else it says is read and dropped, so that it never waits for us.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok(value);
+        }
+    }
+    bail!("it ended before it was ready; see its log")
+}
