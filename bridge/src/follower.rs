@@ -15,7 +15,7 @@ use causeway_wire::{
     les::{Announce, Origin, limit},
 };
 use tokio::sync::watch;
-use tracing::{Instrument, debug, info, info_span};
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::{
     full_nodes::FullNodes,
@@ -65,6 +65,21 @@ enum Stray {
     Ask(#[from] AskError),
 }
 
+impl Stray {
+    /// Whether the full node is at fault. A reorg deeper than the headers we keep is nobody's lie.
+    fn is_lie(&self) -> bool {
+        match self {
+            Self::Header(error) => error.is_lie(),
+            Self::Ask(_) => false,
+            Self::Lie(_)
+            | Self::OtherChain { .. }
+            | Self::NotShown { .. }
+            | Self::WrongKind
+            | Self::Run { .. } => true,
+        }
+    }
+}
+
 impl Follower {
     /// Follows `nodes` from what `chain` holds already.
     pub fn new(chain: HeaderChain, nodes: Arc<FullNodes>) -> Self {
@@ -107,8 +122,13 @@ impl Follower {
                     strikes += 1;
                     true
                 }
-                Err(stray) => {
+                Err(stray) if stray.is_lie() => {
                     self.nodes.convict(upstream, &stray);
+                    return;
+                }
+                Err(stray) => {
+                    warn!(%stray, "full node cannot be followed: disconnected");
+                    upstream.leave();
                     return;
                 }
             };
@@ -161,8 +181,12 @@ impl Follower {
             if headers.is_empty() {
                 return Err(Stray::NotShown { number: next });
             }
-            match self.insert(&headers).await {
-                Ok(()) => next += headers.len() as u64,
+            // The last one has no child in this answer to vouch for it: where seals are not checked, an altered
+            // header would still be a possible one. It comes again as the first of the next run.
+            let vouched = headers.len() - 1;
+            match self.insert(headers.get(..vouched).unwrap_or_default()).await {
+                Ok(()) if vouched == 0 => return Err(Stray::NotShown { number: next + 1 }),
+                Ok(()) => next += vouched as u64,
                 Err(HeaderError::UnknownParent { .. }) if next > root + 1 => {
                     next = next.saturating_sub(step_back).max(root + 1);
                     step_back *= 2;

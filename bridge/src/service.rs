@@ -77,11 +77,12 @@ pub struct Service<B> {
     next_message: u64,
     counts: Arc<Counts>,
     tasks: TaskTracker,
-    events: (mpsc::Sender<(SessionId, SessionEvent)>, mpsc::Receiver<(SessionId, SessionEvent)>),
-    answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
+    events: Channel<(SessionId, SessionEvent)>,
+    answers: Channel<(Ticket, Result<Answer, Unanswered>)>,
 }
 
-type Answered = (Ticket, Result<Answer, Unanswered>);
+/// Both ends of a queue to ourselves.
+type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
 
 #[derive(Debug)]
 struct LightPeer {
@@ -194,7 +195,20 @@ impl<B: Backend> Service<B> {
 
     /// Carries out what the translator decided.
     fn carry_out(&mut self) {
+        // A reply comes right before the release of its question: the question's place in the window is
+        // then freed only when the reply was written, so that a slow reader is read slowly.
+        let mut reply: Option<(SessionId, u64, Bytes)> = None;
         while let Some(command) = self.translator.poll_command() {
+            if let Some((session, code, payload)) = reply.take() {
+                let slot = match &command {
+                    Command::Release { message } => self.slots.remove(message),
+                    Command::Ask { .. }
+                    | Command::Forget { .. }
+                    | Command::Send { .. }
+                    | Command::Close { .. } => None,
+                };
+                self.send(session, code, payload, slot);
+            }
             match command {
                 Command::Ask { ticket, query } => self.ask(ticket, query),
                 Command::Forget { ticket } => {
@@ -202,7 +216,7 @@ impl<B: Backend> Service<B> {
                         question.abort();
                     }
                 }
-                Command::Send { session, code, payload } => self.send(session, code, payload),
+                Command::Send { session, code, payload } => reply = Some((session, code, payload)),
                 Command::Release { message } => {
                     self.slots.remove(&message);
                 }
@@ -215,6 +229,9 @@ impl<B: Backend> Service<B> {
                     self.forget(session);
                 }
             }
+        }
+        if let Some((session, code, payload)) = reply {
+            self.send(session, code, payload, None);
         }
         self.count();
     }
@@ -238,9 +255,13 @@ impl<B: Backend> Service<B> {
         self.asked.insert(ticket, task.abort_handle());
     }
 
-    fn send(&mut self, id: SessionId, code: u64, payload: Bytes) {
+    fn send(&mut self, id: SessionId, code: u64, payload: Bytes, slot: Option<Slot>) {
         let Some(peer) = self.peers.get(&id) else { return };
-        match peer.session.try_send(code, payload) {
+        let sent = match slot {
+            Some(slot) => peer.session.try_reply(code, payload, slot),
+            None => peer.session.try_send(code, payload),
+        };
+        match sent {
             Ok(()) => {
                 self.counts.served.fetch_add(1, Ordering::Relaxed);
             }
