@@ -28,7 +28,7 @@ use serde::Serialize;
 
 pub use self::{
     peer::LightPeer,
-    questions::{Kind, Questions},
+    questions::{Kind, Question, Questions},
 };
 
 /// How much is asked, and how.

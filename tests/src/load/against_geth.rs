@@ -108,7 +108,12 @@ async fn rounds_of(ways: &[Way], spec: &Arc<ChainSpec>, rounds: usize) -> anyhow
             for (way_index, way) in ways.iter().enumerate() {
                 let outcome =
                     measure(way, spec, kind, round as u64).await.with_context(|| way.name.to_owned())?;
-                eprintln!("round {round}, {}, {}: {}", kind.name(), way.name, serde_json::to_string(&outcome)?);
+                eprintln!(
+                    "round {round}, {}, {}: {}",
+                    kind.name(),
+                    way.name,
+                    serde_json::to_string(&outcome)?
+                );
                 outcomes.entry((kind_index, way_index)).or_default().push(outcome);
             }
         }
@@ -205,7 +210,8 @@ impl Process {
         let pid = child.id().context("it runs")?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().context("stdout is piped")?;
-        let ready = timeout(PATIENCE, ready(stdout)).await.with_context(|| format!("{name} is not ready"))??;
+        let ready =
+            timeout(PATIENCE, ready(stdout)).await.with_context(|| format!("{name} is not ready"))??;
         Ok(Self { _child: child, _stdin: stdin, pid, ready })
     }
 }

@@ -1,6 +1,6 @@
 //! A light peer that only asks: one connection, one session, the server's credit respected.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{str::FromStr, time::Duration};
 
 use anyhow::Context;
 use causeway_bridge::Upstream;

@@ -11,7 +11,8 @@ const TICKS: f64 = 100.0;
 pub(super) fn cpu_seconds(pids: &[u32]) -> anyhow::Result<f64> {
     let mut ticks = 0;
     for pid in pids {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
+        let text =
+            fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
         // The name, in parentheses, may hold anything. Behind it, user and system time are the fields 12 and 13.
         let (_, fields) = text.rsplit_once(')').context("a name in parentheses")?;
         let mut fields = fields.split_whitespace().skip(11);

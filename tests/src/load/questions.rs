@@ -109,7 +109,11 @@ impl Questions {
                 headers.push(Header { hash, state_root: fields.state_root, rlp });
             }
         }
-        ensure!(headers.len() as u64 > limit::HEADERS, "a chain of more than {} blocks is needed", limit::HEADERS);
+        ensure!(
+            headers.len() as u64 > limit::HEADERS,
+            "a chain of more than {} blocks is needed",
+            limit::HEADERS
+        );
         Ok(Self { first, headers, proven: Mutex::default() })
     }
 
@@ -155,7 +159,9 @@ impl Questions {
                 found.len() as u64 == *amount
                     && found.iter().zip(expected).all(|(found, expected)| *found == expected.rlp)
             }
-            (Query::Proofs(requests), Answer::Proofs(nodes)) => self.is_proven(question.block, requests, nodes),
+            (Query::Proofs(requests), Answer::Proofs(nodes)) => {
+                self.is_proven(question.block, requests, nodes)
+            }
             _ => false,
         }
     }
@@ -163,7 +169,8 @@ impl Questions {
     fn is_proven(&self, block: usize, requests: &[ProofRequest], nodes: &[Bytes]) -> bool {
         let [_, slot] = requests else { return false };
         let found = keccak256(nodes.concat());
-        let known = self.proven.lock().unwrap_or_else(PoisonError::into_inner).get(&(slot.block, slot.key)).copied();
+        let known =
+            self.proven.lock().unwrap_or_else(PoisonError::into_inner).get(&(slot.block, slot.key)).copied();
         if known == Some(found) {
             return true;
         }

@@ -1,0 +1,32 @@
+//! What the fuzzers run: one function a target, which takes any bytes and panics where a promise breaks.
+//!
+//! Owns: the targets, and how one input becomes what a peer sends.
+//! Must not know: libFuzzer, which only the files in `fuzz_targets` see.
+//! Start at: [`rlpx_auth`].  Told by: `tests/corpus.rs`, which replays `corpus/`.
+
+mod ecies;
+mod framing;
+mod les_message;
+mod pieces;
+mod rlpx_auth;
+mod rlpx_frame;
+mod rlpx_nodes;
+pub mod seeds;
+mod verify_answer;
+
+pub use self::{
+    framing::framing, les_message::les_message, rlpx_auth::rlpx_auth, rlpx_frame::rlpx_frame,
+    verify_answer::verify_answer,
+};
+
+/// A target: any bytes in, a panic where a promise breaks.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also its folder in `corpus/`.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("rlpx_auth", rlpx_auth),
+    ("rlpx_frame", rlpx_frame),
+    ("les_message", les_message),
+    ("framing", framing),
+    ("verify_answer", verify_answer),
+];

@@ -1,0 +1,228 @@
+//! The inputs that every corpus begins with: published vectors, and what geth and our own nodes say.
+
+use std::{fs, io, path::Path};
+
+use serde_json::Value;
+
+use crate::{rlpx_frame::hello, rlpx_nodes::script, verify_answer::chain};
+
+macro_rules! packet {
+    ($name:literal) => {
+        unhex(include_str!(concat!("../../../transports/rlpx/tests/vectors/", $name, ".hex")))
+    };
+}
+
+/// Writes `corpus/<target>/seed-<name>` below `corpus`.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write(corpus: &Path) -> io::Result<()> {
+    for (target, seeds) in all() {
+        let folder = corpus.join(target);
+        fs::create_dir_all(&folder)?;
+        for (name, bytes) in seeds {
+            fs::write(folder.join(format!("seed-{}", name.replace(' ', "-"))), bytes)?;
+        }
+    }
+    Ok(())
+}
+
+type Seeds = Vec<(String, Vec<u8>)>;
+
+fn all() -> Vec<(&'static str, Seeds)> {
+    vec![
+        ("rlpx_auth", rlpx_auth()),
+        ("rlpx_frame", rlpx_frame()),
+        ("les_message", les_message()),
+        ("framing", framing()),
+        ("verify_answer", verify_answer()),
+    ]
+}
+
+fn seed(name: impl Into<String>, parts: &[&[u8]]) -> (String, Vec<u8>) {
+    (name.into(), parts.concat())
+}
+
+/// `bytes` behind their length.
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).expect("a short part");
+    [&length.to_be_bytes()[..], bytes].concat()
+}
+
+fn rlpx_auth() -> Seeds {
+    let packets = [
+        ("auth-1", packet!("auth-1")),
+        ("auth-2", packet!("auth-2")),
+        ("auth-3", packet!("auth-3")),
+        ("ack-1", packet!("ack-1")),
+        ("ack-2", packet!("ack-2")),
+        ("ack-3", packet!("ack-3")),
+    ];
+    let form = |name: &str| u8::from(name.starts_with("ack"));
+    let mut seeds: Seeds =
+        packets.iter().map(|(name, packet)| seed(*name, &[&[form(name), 30, 7], packet])).collect();
+    seeds.push(seed("ack-for-us", &[&[1, 100, 3], &script().ack]));
+    seeds.push(seed("ack-and-hello", &[&[1, 255, 31], &script().ack, &script().hello]));
+    seeds.push(seed("auth-empty", &[&[2, 0, 0]]));
+    let key = causeway_key();
+    let signature = [&[0x11; 64][..], &[1]].concat();
+    let nonce = [0x33; 32];
+    let auth = [&[0xb8, 65][..], &signature, &[0xb8, 64], &key, &[0xa0], &nonce, &[4]].concat();
+    let auth_list = [&[0xf8, u8::try_from(auth.len()).expect("short")][..], &auth, &[0; 100]].concat();
+    seeds.push(seed("auth-body", &[&[2, 200, 50], &auth_list]));
+    seeds.push(seed("auth-plain-body", &[&[3, 200, 50], &signature, &[0x44; 32], &key, &nonce, &[0]]));
+    let ack = [&[0xb8, 64][..], &key, &[0xa0], &nonce, &[4]].concat();
+    let ack_list = [&[0xf8, u8::try_from(ack.len()).expect("short")][..], &ack, &[0; 100]].concat();
+    seeds.push(seed("ack-body", &[&[4, 200, 50], &ack_list]));
+    seeds
+}
+
+/// A point of the curve: the partner's key.
+fn causeway_key() -> Vec<u8> {
+    use crate::rlpx_nodes::{PARTNER, config};
+    config(PARTNER).node_key().0.to_vec()
+}
+
+fn rlpx_frame() -> Seeds {
+    let cuts = [15, 40];
+    let message = |code: u8, packed: &[u8]| sized(&[&[code], packed].concat());
+    let empty_list = [1, 0, 0xc0];
+    let ping = message(2, &empty_list);
+    let pong = message(3, &empty_list);
+    let goodbye = [message(1, &[2, 4, 0xc1, 0x08]), message(1, &[1, 0, 8])].concat();
+    // 100 zeroes in snappy's format: a literal of one, then a copy of 64 and one of 35 from one byte back.
+    let zeroes = [100, 0, 0, 0xfe, 1, 0, 0x8a, 1, 0];
+    vec![
+        seed("hello-v5", &[&[0], &cuts, &sized(&hello(5)), &ping, &message(0x30, &zeroes)]),
+        seed("hello-v4", &[&[0], &cuts, &sized(&hello(4)), &message(2, &[0xc0]), &message(0x30, b"data")]),
+        seed("hello-future", &[&[0], &cuts, &sized(&packet!("hello-55"))]),
+        seed("before-hello", &[&[0], &cuts, &message(1, &[0xc1, 4])]),
+        seed("base-protocol", &[&[1], &cuts, &ping, &pong, &message(5, &empty_list), &goodbye]),
+        seed(
+            "messages",
+            &[&[1], &cuts, &message(0x12, &zeroes), &message(0x23, &zeroes), &message(0x7f, &zeroes)],
+        ),
+        seed("too-large", &[&[1], &cuts, &message(0x23, &[0xff, 0xff, 0xff, 0x07, 0])]),
+        seed(
+            "plain-messages",
+            &[&[2], &cuts, &message(2, &[0xc0]), &message(0x12, b"as it is"), &message(1, &[8])],
+        ),
+        seed("raw-hello", &[&[3], &cuts, &script().hello[..60]]),
+        seed("raw-header", &[&[4], &cuts, &[0x55; 64]]),
+        seed(
+            "altered",
+            &[&[5], &cuts, &[2, 1], &sized(b"one message"), &[9], &sized(&[7; 300]), &[0, 90, 1]],
+        ),
+        seed(
+            "unaltered",
+            &[&[5], &cuts, &[3, 0], &sized(b""), &[1], &sized(&[0; 1000]), &[10], &sized(b"end")],
+        ),
+    ]
+}
+
+fn les_message() -> Seeds {
+    let json: Value =
+        serde_json::from_str(include_str!("../../vectors/les.json")).expect("the vectors are JSON");
+    let vectors = json["vectors"].as_array().expect("a list of vectors");
+    vectors
+        .iter()
+        .enumerate()
+        .map(|(index, vector)| {
+            let code = u8::try_from(vector["code"].as_u64().expect("a code")).expect("a small code");
+            let name = format!("{index:02}-{}", vector["name"].as_str().expect("a name"));
+            // Version::ALL begins with les/4.
+            seed(name, &[&[0, code], &unhex(vector["payload"].as_str().expect("hex"))])
+        })
+        .chain(answers())
+        .collect()
+}
+
+fn framing() -> Seeds {
+    let item = causeway_host::encode_item;
+    let status = unhex("c7c6c0c0c0c0c0c0");
+    let long = list(&[&[0xb9, 0x13, 0x88][..], &[7; 5000]].concat());
+    let limits = [0x20, 0, 19, 0x40, 0];
+    let stream = [&item(0, &status)[..], &item(2, &[0xc0]), &item(0x80, &[5]), &item(19, &long)].concat();
+    vec![
+        seed("items", &[&limits, &[0, 16, 255], &stream]),
+        seed("code-as-zero-byte", &[&limits, &[1, 2, 0], &[0xc2, 0x00, 0xc0, 0xc2, 0x80, 0xc0]]),
+        seed("too-large", &[&[0, 100], &limits[2..], &[9, 9, 9], &item(3, &long)]),
+        seed("too-large-for-its-code", &[&[0x20, 0, 19, 0, 9], &[9, 9, 9], &item(19, &long)]),
+        seed("leftover", &[&limits, &[0, 0, 0], &[0xc4, 2, 0xc0, 1, 1]]),
+        seed("no-payload", &[&limits, &[0, 0, 0], &[0xc1, 2]]),
+        seed("huge", &[&limits, &[0, 0, 0], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]]),
+    ]
+}
+
+/// Answers of geth's chain, as les/3 carries them.
+fn answers() -> Seeds {
+    let block = &chain().blocks[1];
+    let answer = |items: &[u8]| {
+        let fields = [&[7, 0x82, 0x40, 0x00][..], &list(items)].concat();
+        list(&fields)
+    };
+    let nodes = chain().proofs[0].nodes.iter().map(|node| node.to_vec()).collect::<Vec<_>>().concat();
+    vec![
+        seed("answer-header", &[&[1, 3], &answer(&block.header)]),
+        seed("answer-body", &[&[1, 5], &answer(&block.body)]),
+        seed("answer-receipts", &[&[1, 7], &answer(&block.receipts)]),
+        seed("answer-code", &[&[1, 11], &answer(&[0x83, 0x60, 0x01, 0x00])]),
+        seed("answer-proof", &[&[1, 16], &answer(&nodes)]),
+        seed("request-transactions", &[&[1, 19], &list(&[&[5][..], &list(&first_transaction())].concat())]),
+        seed(
+            "request-hashes",
+            &[&[2, 4], &list(&[&[5][..], &list(&[&[0xa0][..], &[6; 32]].concat())].concat())],
+        ),
+    ]
+}
+
+/// The first transaction of a block that has some, as a list of transactions holds it.
+fn first_transaction() -> Vec<u8> {
+    let transactions = causeway_verify::check::transactions(&chain().blocks[1].body).expect("geth's body");
+    let first = transactions.first().expect("a block with transactions");
+    alloy_rlp::encode(first)
+}
+
+fn verify_answer() -> Seeds {
+    let blocks = &chain().blocks;
+    let proof = &chain().proofs[0];
+    let mut seeds = vec![
+        seed("body", &[&[0, 1], &blocks[1].body]),
+        seed("receipts", &[&[1, 1], &blocks[1].receipts]),
+        seed("code", &[&[4, 1], &sized(b"code"), &sized(b"code")]),
+        seed("clique-1", &[&[6, 0], &sized(&blocks[0].header), &sized(&blocks[1].header)]),
+        seed("clique-9", &[&[6, 3], &sized(&blocks[3].header)]),
+        seed("checkpoint", &[&[7], &sized(&blocks[4].header), &blocks[5].header]),
+        seed("real-proof", &[&[3, 0, 1, 0, 3, 1]]),
+        seed("cht", &[&[5, 17, 0], &sized(&blocks[16].header), &[0], &sized(b"")]),
+    ];
+    // A trie of one leaf, and one of a branch with a leaf at 0 and an extension with a leaf below at 1.
+    let key = |first: u8| [&[first][..], &[0; 31]].concat();
+    let leaf = |path: &[u8]| list(&[alloy_rlp::encode(path), alloy_rlp::encode(&[5_u8][..])].concat());
+    let whole = leaf(&[&[0x20][..], &key(0x10)].concat());
+    seeds.push(seed("leaf", &[&[2], &key(0x10), &key(0x20), &[0], &sized(&whole)]));
+    let empty = [0x80; 14];
+    let branch = |first: &[u8], second: &[u8]| list(&[first, second, &empty, &[0x80]].concat());
+    let root = branch(&[0xa0, b'h', b'a', 1], &[0xa0, b'h', b'a', 2]);
+    let mut root = root;
+    // The list's header counts each mark as the hash that replaces it.
+    let content = root.len() - 1 + 2 * 29;
+    root.splice(0..1, [0xf8, u8::try_from(content).expect("a short branch")]);
+    let odd = leaf(&[&[0x30][..], &[0; 31]].concat());
+    let nodes = [sized(&root), sized(&odd), sized(&odd[..20])].concat();
+    seeds.push(seed("branch", &[&[2], &key(0x00), &key(0x10), &[1], &nodes]));
+    let real: Vec<u8> = proof.nodes.iter().flat_map(|node| sized(node)).collect();
+    seeds.push(seed("account", &[&[2], proof.key.as_slice(), &key(0), &[0], &real]));
+    seeds
+}
+
+fn list(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    alloy_rlp::Header { list: true, payload_length: payload.len() }.encode(&mut out);
+    out.extend_from_slice(payload);
+    out
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    hex::decode(text.split_whitespace().collect::<String>()).expect("hex")
+}
