@@ -1,3 +1,5 @@
+//! The header index: links, rules, reorgs, bounds, against geth's chains and a naive model.
+
 use alloy_primitives::Address;
 use causeway_wire::{Head, HeadUpdate};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Genesis files: hashes as geth computes them, and clear errors.
+
 use super::*;
 use crate::vectors;
 

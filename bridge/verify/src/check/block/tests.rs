@@ -1,3 +1,5 @@
+//! Bodies and receipts: geth's pass, altered ones do not.
+
 use alloy_consensus::{ReceiptEnvelope, Transaction, TxEnvelope, TxReceipt};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Header answers against their query.
+
 use std::sync::Arc;
 
 use super::*;

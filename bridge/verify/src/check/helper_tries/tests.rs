@@ -1,3 +1,5 @@
+//! Helper tries: geth's proofs pass, altered ones do not.
+
 use alloy_primitives::{b256, hex};
 use causeway_wire::les::Checkpoint;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Signed announcements and the quorum.
+
 use alloy_primitives::{B256, U256, hex, keccak256};
 use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, PublicKey, SecretKey};

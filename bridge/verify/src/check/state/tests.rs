@@ -1,3 +1,5 @@
+//! State proofs: geth's pass, altered, cut and padded ones do not.
+
 use alloy_primitives::KECCAK256_EMPTY;
 use causeway_wire::AccountKey;
 use proptest::prelude::*;

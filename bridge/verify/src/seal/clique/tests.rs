@@ -1,3 +1,5 @@
+//! Clique: signers, votes, epochs, difficulty.
+
 use std::collections::BTreeMap;
 
 use secp256k1::ecdsa::RecoverableSignature;
