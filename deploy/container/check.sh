@@ -165,11 +165,16 @@ stops() { # container
     ok "$1: stopped within its grace, $((SECONDS - began)) s"
 }
 
-# Told to stop as soon as its listeners are up, while the light peer still reads: the first process in a
+# Told to stop once, as soon as it says that it is up, while the light peer still reads: the first process in a
 # container has no default signal handling, so a signal that it does not expect yet is lost.
 podman run --detach --name early "${locked[@]}" "$image" dev >/dev/null
-healthy early
-stops early
+pid=$(podman inspect --format '{{.State.Pid}}' early)
+while read -r line; do
+    [[ $line == *'"ready":true'* ]] && break
+done < <(timeout "$up_limit" podman logs --follow early 2>/dev/null)
+kill -TERM "$pid" 2>/dev/null || fail "early: ended before it could be told to stop"
+timeout "$stop_limit" podman wait early >/dev/null || fail "early: lost SIGTERM, still up after $stop_limit s"
+same "early: exit code after SIGTERM while starting" 0 "$(podman inspect --format '{{.State.ExitCode}}' early)"
 
 podman run --detach --name dev "${locked[@]}" "$image" dev >/dev/null
 healthy dev
