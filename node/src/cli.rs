@@ -22,6 +22,16 @@ pub(crate) struct Cli {
     pub(crate) log_format: LogFormat,
 }
 
+/// An empty variable counts as unset: setup forms and compose files produce empty ones.
+pub(crate) fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let is_empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
+            if arg.get_env().is_some_and(is_empty) { arg.env(None::<&'static str>) } else { arg }
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {

@@ -17,7 +17,7 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use cli::{Cli, Command};
 
 /// Gives memory back after many peers left, as glibc's allocator does not.
@@ -30,7 +30,8 @@ const FAILED: u8 = 1;
 
 fn main() -> ExitCode {
     causeway_transports::install_crypto_provider();
-    let cli = Cli::parse();
+    let mut matches = cli::without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit());
     telemetry::start(cli.verbosity, cli.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -80,6 +80,7 @@ async fn read(peer: &LightPeer, command: &LightCommand, at: BlockArg) -> anyhow:
 
 /// Prints each new head until Ctrl-C or until the server leaves.
 async fn watch(peer: &LightPeer, as_json: bool) -> anyhow::Result<(bool, Value)> {
+    let stop = stop_signal()?;
     let mut heads = peer.verified().follower().heads();
     loop {
         let head = heads.borrow_and_update().clone();
@@ -89,7 +90,7 @@ async fn watch(peer: &LightPeer, as_json: bool) -> anyhow::Result<(bool, Value)>
         tokio::select! {
             changed = heads.changed() => changed.context("following the chain")?,
             () = peer.upstream().closed() => bail!("the server left"),
-            () = stop_signal() => return Ok((true, Value::Null)),
+            () = stop.cancelled() => return Ok((true, Value::Null)),
         }
     }
 }

@@ -7,6 +7,10 @@ pub(crate) mod run;
 
 use std::io::Write;
 
+#[cfg(unix)]
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
 /// An error with its causes in one line; a cause that the text before it tells already is left out.
 pub(crate) fn explain(error: &anyhow::Error) -> String {
     let mut text = String::new();
@@ -26,18 +30,31 @@ pub(crate) fn print_line(line: &str) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
-/// Waits for Ctrl-C or a service manager's stop signal.
-pub(crate) async fn stop_signal() {
+/// Cancelled by Ctrl-C or a service manager's stop signal. Listens from this call on, not only once somebody
+/// waits: the first process of a container has no default handling, so a signal during the start would be lost.
+///
+/// # Errors
+/// If the system refuses the handlers.
+pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        let mut terminate = signal(SignalKind::terminate()).context("listening for the stop signal")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
+        tokio::spawn(async move {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
                 _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
             }
-            return;
-        }
+            told.cancel();
+        });
     }
-    let _ = tokio::signal::ctrl_c().await;
+    #[cfg(not(unix))]
+    tokio::spawn(async move {
+        let _ = tokio::signal::ctrl_c().await;
+        told.cancel();
+    });
+    Ok(stop)
 }

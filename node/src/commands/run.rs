@@ -24,6 +24,7 @@ use crate::{
 /// # Errors
 /// If something it was told cannot be used, or a listener cannot bind.
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let stop = stop_signal()?;
     let spec = Arc::new(network::chain_spec(&args.network)?);
     let full_nodes = args.full_nodes.iter().map(|text| full_node(text)).collect::<Result<Vec<_>, _>>()?;
     if full_nodes.is_empty() {
@@ -50,7 +51,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     })
     .await?;
     print_line(&relay.ready().to_string());
-    stop_signal().await;
+    stop.cancelled().await;
     info!("stopping");
     relay.shutdown().await;
     Ok(ExitCode::SUCCESS)
