@@ -278,10 +278,9 @@ impl<B: Backend> Service<B> {
     }
 
     fn count(&self) {
-        let (_, tickets, messages) = self.translator.pending();
         self.counts.sessions.store(self.peers.len() as u64, Ordering::Relaxed);
-        self.counts.tickets.store(tickets as u64, Ordering::Relaxed);
-        self.counts.messages.store(messages as u64, Ordering::Relaxed);
+        self.counts.tickets.store(self.asked.len() as u64, Ordering::Relaxed);
+        self.counts.messages.store(self.slots.len() as u64, Ordering::Relaxed);
     }
 
     fn leave(&mut self) {
