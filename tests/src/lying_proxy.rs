@@ -37,7 +37,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Devp2p reason "client quitting".
 const QUITTING: u8 = 0x08;
 
-/// A string shorter than this is not altered: its change could be a mere other number.
+/// A shorter string is left alone in headers, bodies, receipts and trie nodes.
 const SHORTEST: usize = 20;
 
 /// What the proxy lies about.
@@ -55,7 +55,7 @@ pub enum Lie {
     Proofs,
     /// One byte of a code.
     Codes,
-    /// The block in which a transaction is said to be.
+    /// A transaction's status, or where it is said to be.
     TransactionStatus,
     /// The hash of an announced head, signed by the proxy if the client wants signatures.
     Announce,
@@ -282,7 +282,10 @@ fn flipped(mut hash: B256) -> B256 {
 
 /// Flips one bit in one string among an answer's items; nothing if there is none that could be altered.
 fn alter_answer(payload: &[u8], lie: Lie, place: usize) -> Option<Bytes> {
-    let shortest = if lie == Lie::Codes { 1 } else { SHORTEST };
+    let shortest = match lie {
+        Lie::Codes | Lie::TransactionStatus => 1,
+        _ => SHORTEST,
+    };
     let answer = children(payload, item(payload, 0)?.inner)?;
     let items = answer.get(2)?; // behind the request's id and the buffer
     let mut strings = Vec::new();

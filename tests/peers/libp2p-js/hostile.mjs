@@ -1,7 +1,7 @@
 // Light peers that break the rules. Each returns what became of its stream; who judges is the runner.
 import { Session } from './session.mjs'
 import { dial, greet, openStream } from './peer.mjs'
-import { RLP, code, encodeMessage, integer, number } from './wire.mjs'
+import { RLP, code, encodeMessage, integer, number, readHeader, unhex } from './wire.mjs'
 
 const LIMIT = 45_000
 const since = (start) => Math.round(performance.now() - start)
@@ -57,7 +57,7 @@ const modes = {
   async slow (session) {
     await session.status
     const start = performance.now()
-    session.sendBytes(Uint8Array.from([0xf9, 0x10, 0x00]))
+    session.sendBytes(Uint8Array.from([0xf9, 0x10, 0x00, code.GET_BLOCK_BODIES, 0xf9, 0x0f, 0xfc]))
     while (session.ended === undefined && since(start) < LIMIT) {
       try { session.sendBytes(Uint8Array.from([0x80])) } catch { break }
       await Promise.race([session.closed, pause(1000)])
@@ -144,20 +144,24 @@ const modes = {
   /** Spends more than the buffer: Stop and Resume from les/3 on, the end of the stream on les/2. */
   async overspend (session) {
     const status = await session.status
-    const costs = status['flowControl/MRC'].find(([messageCode]) => Number(number(messageCode)) === code.GET_BLOCK_HEADERS)
-    const most = number(costs[1]) + 192n * number(costs[2])
-    const fits = Number(number(status['flowControl/BL']) / most)
+    const { items } = await session.headers(1, 100)
+    const hashes = items.map((item) => unhex(readHeader(item).hash))
+    const full = Array.from({ length: 128 }, (_, index) => hashes[index % hashes.length])
+    const costs = status['flowControl/MRC'].find(([messageCode]) => Number(number(messageCode)) === code.GET_RECEIPTS)
+    const fits = Number(number(status['flowControl/BL']) / (number(costs[1]) + 128n * number(costs[2])))
     const start = performance.now()
-    let stopped, answered = 0
+    let stopped, answered = 0, asked = 0
     const { promise: resumed, resolve: resume } = Promise.withResolvers()
     session.listen((messageCode, payload) => {
       if (messageCode === code.STOP) stopped ??= since(start)
       if (messageCode === code.RESUME) resume(Number(number(payload)))
     })
-    const asked = 20 * fits + 200
-    for (let i = 0; i < asked && stopped === undefined && session.ended === undefined; i++) {
-      try { session.headers(1, 192).then(() => { answered += 1 }, () => {}) } catch { break }
-      if (i % 50 === 0) await pause(0)
+    const over = () => stopped !== undefined || session.ended !== undefined
+    while (!over() && since(start) < 10_000) {
+      for (let i = 0; i < 4 * (fits + 1); i++, asked++) {
+        try { session.ask(code.GET_RECEIPTS, full).then(() => { answered += 1 }, () => {}) } catch { break }
+      }
+      await pause(20)
     }
     const buffer = await Promise.race([resumed, session.closed.then(() => undefined), pause(LIMIT)])
     const out = { fits, asked, answered, stopped, buffer, ended: session.ended !== undefined, how: session.ended, millis: since(start) }

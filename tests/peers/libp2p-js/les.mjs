@@ -161,7 +161,7 @@ function watch (session, address, wanted) {
 }
 
 async function run (address, index) {
-  const node = await startNode()
+  const node = await startNode({ monitored: options.hostile === undefined })
   try {
     if (options.hostile !== undefined) {
       emit({ event: 'hostile', mode: options.hostile, address, ...await hostile(options.hostile, node, address, versions, chain) })

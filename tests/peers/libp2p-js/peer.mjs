@@ -9,8 +9,10 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { Session } from './session.mjs'
 
-export function startNode () {
+/** A node with nothing but what a page needs; `monitored` as by default: it pings its connections every 10 s. */
+export function startNode ({ monitored = true } = {}) {
   return createLibp2p({
+    connectionMonitor: { enabled: monitored },
     transports: [tcp(), webSockets(), quic()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
@@ -18,11 +20,22 @@ export function startNode () {
   })
 }
 
-export const dial = (node, address) => node.dial(multiaddr(address), { signal: AbortSignal.timeout(10_000) })
+/** A signal that is only for the step itself: one left armed would end the connection or stream later. */
+async function within (millis, step) {
+  const abort = new AbortController()
+  const timer = setTimeout(() => abort.abort(new Error(`not done in ${millis} ms`)), millis)
+  try {
+    return await step(abort.signal)
+  } finally {
+    clearTimeout(timer)
+  }
+}
 
-export async function openStream (connection, versions) {
+export const dial = (node, address) => within(10_000, (signal) => node.dial(multiaddr(address), { signal }))
+
+export function openStream (connection, versions) {
   const protocols = versions.map((version) => `/les/${version}`)
-  return connection.newStream(protocols, { signal: AbortSignal.timeout(10_000), maxOutboundStreams: 2000 })
+  return within(10_000, (signal) => connection.newStream(protocols, { signal, maxOutboundStreams: 2000 }))
 }
 
 /** Opens a LES stream and sends our Status at once. */

@@ -58,8 +58,6 @@ impl Geth {
             format!("-port={}", options.port),
             format!("-out={}", out.display()),
             format!("-key={key}"),
-            "-capacity=1000000".to_owned(),
-            "-serv=400".to_owned(),
         ];
         let peer = Peer::start(stage, name, &stage.workshop.geth_server, arguments)?;
         let ready = peer.ready().await?;

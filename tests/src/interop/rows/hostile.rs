@@ -152,7 +152,7 @@ fn judge(mode: &str, fate: &Fate, result: &Value) -> anyhow::Result<()> {
     }
 }
 
-/// A log line that is not about ordinary life came with the stream's end.
+/// The relay's log says why a session ended. (A second stream is no session: it never began.)
 async fn said_why(relay: &Relay, mode: &str, lines_before: usize) -> anyhow::Result<()> {
     relay
         .until("no hostile session left", PATIENCE, |_| relay.peer.log().lines().count() > lines_before)

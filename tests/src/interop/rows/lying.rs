@@ -1,7 +1,5 @@
 //! A proxy between Causeway and geth alters one byte in each kind of answer: no light peer ever gets it.
 
-use std::time::Duration;
-
 use anyhow::{Context, bail, ensure};
 use tokio::time::timeout;
 
@@ -16,9 +14,6 @@ use crate::{
     lying_proxy::{Lie, LyingProxy},
 };
 
-/// How long a light peer waits for an answer that should not come.
-const IN_VAIN: Duration = Duration::from_secs(6);
-
 pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     let options = Options { hold: 8, ..Options::default() };
     let mut geth = Geth::start(&stage, "geth", options).await?;
@@ -31,15 +26,48 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     relay.stop().await?;
     proxy.stop().await;
 
-    let mut altered = 0;
-    for (place, lie) in Lie::ALL.into_iter().enumerate() {
-        altered +=
-            alone(&stage, &mut geth, lie, place).await.with_context(|| format!("{} alone", lie.name()))?;
-        let beside = beside(&stage, &mut geth, lie, place).await;
-        altered += beside.with_context(|| format!("{} beside an honest full node", lie.name()))?;
+    let (mut altered, mut wrong) = (0, Vec::new());
+    for case in &CASES {
+        let name = format!("{}-{}", case.lie.name(), case.place);
+        match alone(&stage, &mut geth, case, &name).await {
+            Ok(count) => altered += count,
+            Err(error) => wrong.push(format!("{name} alone: {error:#}")),
+        }
+        match beside(&stage, &mut geth, case, &name).await {
+            Ok(count) => altered += count,
+            Err(error) => wrong.push(format!("{name} beside an honest full node: {error:#}")),
+        }
     }
-    Ok(format!("{} kinds, {altered} altered answers, none passed on", Lie::ALL.len()))
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+    Ok(format!("{} lies, {altered} altered answers, none passed on", CASES.len()))
 }
+
+/// A lie, and which of its places is altered.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    lie: Lie,
+    place: usize,
+    /// Whether the lie proves itself. A transaction in a block that nobody knows may be in one to come.
+    convicts: bool,
+}
+
+const fn case(lie: Lie, place: usize) -> Case {
+    Case { lie, place, convicts: true }
+}
+
+const CASES: [Case; 11] = [
+    case(Lie::Headers, 0), // parent
+    case(Lie::Headers, 3), // state root
+    case(Lie::Bodies, 0),
+    case(Lie::Receipts, 1),
+    case(Lie::Proofs, 4),
+    case(Lie::Codes, 0),
+    case(Lie::TransactionStatus, 0), // included or pending
+    Case { lie: Lie::TransactionStatus, place: 1, convicts: false }, // hash of the block
+    case(Lie::TransactionStatus, 2), // number of the block
+    case(Lie::TransactionStatus, 3), // index in the block
+    case(Lie::Announce, 0),
+];
 
 async fn proxy(geth: &Geth, lie: Lie, place: usize) -> anyhow::Result<LyingProxy> {
     let enode: causeway_records::Enode = geth.enode().parse()?;
@@ -66,15 +94,16 @@ async fn included(stage: &Stage, geth: &Geth) -> anyhow::Result<String> {
     let body =
         relay::light(stage, &geth.genesis_file, &geth.enode(), &["body", "--at", &block], PATIENCE).await?;
     ensure!(body.verified, "the body from geth itself: {}", body.object);
-    Ok(body.object["transactions"][0]["hash"].as_str().context("a transaction has a hash")?.to_owned())
+    Ok(body.object["transactions"][2]["hash"].as_str().context("a transaction has a hash")?.to_owned())
 }
 
 /// With the liar as the only full node, nothing false comes through, and the liar is dropped.
-async fn alone(stage: &Stage, geth: &mut Geth, lie: Lie, place: usize) -> anyhow::Result<u64> {
+async fn alone(stage: &Stage, geth: &mut Geth, case: &Case, name: &str) -> anyhow::Result<u64> {
+    let lie = case.lie;
     let transaction = included(stage, geth).await?;
-    let proxy = proxy(geth, lie, place).await?;
-    let name = format!("relay-{}-alone", lie.name());
-    let relay = Relay::start(stage, &name, &geth.genesis_file, &[proxy.enode()]).await?;
+    let proxy = proxy(geth, lie, case.place).await?;
+    let relay =
+        Relay::start(stage, &format!("relay-{name}-alone"), &geth.genesis_file, &[proxy.enode()]).await?;
     if lie == Lie::Announce {
         relay.at_head(geth.number()).await?;
         geth.import(1).await?;
@@ -83,7 +112,7 @@ async fn alone(stage: &Stage, geth: &mut Geth, lie: Lie, place: usize) -> anyhow
             relay.at_head(geth.number()).await?;
         }
         let words = question(lie, geth, &transaction);
-        let words: Vec<_> = words.iter().map(String::as_str).chain(["--timeout", "4"]).collect();
+        let words: Vec<_> = words.iter().map(String::as_str).chain(["--timeout", "3"]).collect();
         let answer =
             relay::light(stage, &geth.genesis_file, &relay.address(Way::Tcp)?, &words, PATIENCE).await?;
         ensure!(!answer.verified, "an answer although the only full node lies: {}", answer.object);
@@ -93,10 +122,10 @@ async fn alone(stage: &Stage, geth: &mut Geth, lie: Lie, place: usize) -> anyhow
             ensure!(!error.contains(word), "something false reached the light peer: {error}");
         }
     }
-    let Ok(left) = timeout(IN_VAIN, proxy.left()).await else {
+    if case.convicts && timeout(PATIENCE, proxy.left()).await.is_err() {
         bail!("the liar was not dropped ({} answers altered)", proxy.altered());
-    };
-    ensure!(left.is_some(), "the liar knows how it was dropped");
+    }
+    ensure!(proxy.altered() > 0, "the proxy had nothing to alter");
     relay.stop().await?;
     let altered = proxy.altered();
     proxy.stop().await;
@@ -104,11 +133,17 @@ async fn alone(stage: &Stage, geth: &mut Geth, lie: Lie, place: usize) -> anyhow
 }
 
 /// With an honest full node beside it, the light peer gets the truth.
-async fn beside(stage: &Stage, geth: &mut Geth, lie: Lie, place: usize) -> anyhow::Result<u64> {
+async fn beside(stage: &Stage, geth: &mut Geth, case: &Case, name: &str) -> anyhow::Result<u64> {
+    let lie = case.lie;
     let transaction = included(stage, geth).await?;
-    let proxy = proxy(geth, lie, place + 1).await?;
-    let name = format!("relay-{}-beside", lie.name());
-    let relay = Relay::start(stage, &name, &geth.genesis_file, &[proxy.enode(), geth.enode()]).await?;
+    let proxy = proxy(geth, lie, case.place).await?;
+    let relay = Relay::start(
+        stage,
+        &format!("relay-{name}-beside"),
+        &geth.genesis_file,
+        &[proxy.enode(), geth.enode()],
+    )
+    .await?;
     relay.at_head(geth.number()).await?;
     if lie == Lie::Announce {
         geth.import(1).await?;
@@ -121,7 +156,7 @@ async fn beside(stage: &Stage, geth: &mut Geth, lie: Lie, place: usize) -> anyho
         let answer = relay::light(stage, &geth.genesis_file, &address, &words, PATIENCE).await?;
         ensure!(answer.verified, "not the truth: {}", answer.object);
     }
-    honest(stage, geth, &relay, &format!("js-{}", lie.name())).await?;
+    honest(stage, geth, &relay, &format!("js-{name}")).await?;
     relay.stop().await?;
     let altered = proxy.altered();
     proxy.stop().await;

@@ -1,6 +1,9 @@
 //! Light peers on other people's libp2p, in every version and on every transport.
 
-use anyhow::ensure;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::time::Instant;
 
 use crate::interop::{
     Stage,
@@ -10,16 +13,23 @@ use crate::interop::{
     relay::{Relay, Way},
 };
 
+/// js-libp2p pings its connections every 10 s and ends those that do not answer within 5 s.
+const TWO_PINGS: Duration = Duration::from_secs(22);
+
 async fn house(stage: &Stage) -> anyhow::Result<(Geth, Relay)> {
-    let geth = Geth::start(stage, "geth", Options::default()).await?;
+    let geth = Geth::start(stage, "geth", Options { hold: 1, ..Options::default() }).await?;
     let relay = Relay::start(stage, "relay", &geth.genesis_file, &[geth.enode()]).await?;
     relay.at_head(geth.number()).await?;
     Ok((geth, relay))
 }
 
 pub(super) async fn js(stage: Stage) -> anyhow::Result<String> {
-    let (geth, relay) = house(&stage).await?;
+    let (mut geth, relay) = house(&stage).await?;
     let addresses = relay.addresses(&Way::LIBP2P)?;
+    let begun = Instant::now();
+    let mut patient =
+        light::js(&stage, "js-patient", &geth, &addresses, &["--announces".to_owned(), "1".to_owned()])?;
+    light::checked(&patient, &addresses).await?;
     // Without --version all are proposed, the newest first.
     for version in [None, Some(4_u64), Some(3), Some(2)] {
         let options: Vec<_> =
@@ -32,9 +42,16 @@ pub(super) async fn js(stage: Stage) -> anyhow::Result<String> {
         }
         js.end(PATIENCE).await?;
     }
+
+    // Those who stay are still there after a while, and hear of a new head. Here time itself is tested.
+    tokio::time::sleep_until(begun + TWO_PINGS).await;
+    geth.import(1).await?;
+    let (hash, at) = geth.new_head(geth.number() + 1, &[]).await?;
+    light::announced(&patient, &addresses, (&hash, at)).await.context("after two pings")?;
+    patient.end(PATIENCE).await?;
     relay.idle(PATIENCE).await?;
     relay.stop().await?;
-    Ok("12 sessions".to_owned())
+    Ok(format!("15 sessions, three of them for {} s", TWO_PINGS.as_secs()))
 }
 
 pub(super) async fn go(stage: Stage) -> anyhow::Result<String> {
