@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -75,6 +76,8 @@ pub(crate) struct RelayConfig {
     pub(crate) full_nodes: Vec<Enode>,
     /// The node key.
     pub(crate) secret_key: SecretKey,
+    /// Where our node record is kept; else it is numbered by the time.
+    pub(crate) record_file: Option<PathBuf>,
     /// Where to listen.
     pub(crate) ports: Ports,
     /// Light peers served at once.
@@ -161,8 +164,16 @@ impl Relay {
     /// # Errors
     /// If a listener cannot bind; the message names it.
     pub(crate) async fn start(config: RelayConfig) -> anyhow::Result<Self> {
-        let RelayConfig { spec, checkpoint, full_nodes, secret_key, ports, light_peers, cache_bytes } =
-            config;
+        let RelayConfig {
+            spec,
+            checkpoint,
+            full_nodes,
+            secret_key,
+            record_file,
+            ports,
+            light_peers,
+            cache_bytes,
+        } = config;
         let listener = TcpListener::bind(ports.http).await.with_context(|| {
             format!("binding status and health to {}; choose another with --port.http", ports.http)
         })?;
@@ -171,7 +182,10 @@ impl Relay {
             Transports::start(transports_config(secret_key, Some(ports))).await.context(
                 "binding the listeners; choose other ports with --port.devp2p, --port.libp2p, --port.ws",
             )?;
-        let record = crate::record::build(&secret_key, &transports)?;
+        // No head is known yet: a node that is behind is compatible with all that are ahead (EIP-2124).
+        let number = checkpoint.map_or(spec.genesis.number, |(number, _)| number);
+        let eth = spec.fork_id(number, spec.genesis.timestamp);
+        let record = crate::record::build(&secret_key, &transports, eth, record_file.as_deref())?.to_string();
         let enode = crate::record::enode(&transports);
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();

@@ -167,7 +167,7 @@ fn parse_host(text: &str) -> Result<Host, EnodeError> {
 }
 
 /// Whether `text` can be a host name. One whose last label is a number is a mistyped address (WHATWG URL).
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let labels_fit = text.split('.').all(|label| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')

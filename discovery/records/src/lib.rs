@@ -4,12 +4,16 @@
 //! Must not know: sockets, clocks, who asks for a record.
 //! Start at: [`Enode`] and [`Record`].  Told by: the published vectors at the end of each file.
 
+mod contents;
 mod enode;
 mod keys;
+mod multiaddr;
 mod multiaddrs;
 mod record;
 
+pub use contents::{Contents, Dropped, Signed};
 pub use enode::{Enode, EnodeError, Host, MAX_ENODE_TEXT};
 pub use keys::{KeyError, node_key};
-pub use multiaddrs::{MultiaddrError, encode_multiaddr};
-pub use record::{Contents, MAX_RECORD, MAX_RECORD_TEXT, Record, RecordError};
+pub use multiaddr::{MAX_PARTS, Multiaddr, MultiaddrError, Part, libp2p_peer_id};
+pub use multiaddrs::{MAX_MULTIADDRS, Multiaddrs, MultiaddrsError};
+pub use record::{EntryError, MAX_RECORD, MAX_RECORD_TEXT, Record, RecordError};

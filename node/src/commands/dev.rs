@@ -93,6 +93,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         checkpoint: None,
         full_nodes: vec![full_node.enode.clone()],
         secret_key,
+        record_file: None,
         ports: Ports::new(&args.listen, IpAddr::V4(Ipv4Addr::LOCALHOST)),
         light_peers: LIGHT_PEERS,
         cache_bytes: 64 * 1024 * 1024,

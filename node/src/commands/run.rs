@@ -16,7 +16,7 @@ use super::{print_line, stop_signal};
 use crate::{
     app::{Ports, Relay, RelayConfig},
     cli::RunArgs,
-    identity, network,
+    identity, network, record,
 };
 
 /// Runs until it is told to stop.
@@ -33,18 +33,15 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
              full nodes by itself yet); until then light peers get no answers"
         );
     }
-    let file = match (&args.listen.nodekey, args.datadir) {
-        (Some(file), _) => file.clone(),
-        (None, Some(datadir)) => identity::default_file(&datadir),
-        (None, None) => identity::default_file(&default_datadir()?),
-    };
-    let secret_key = identity::load_or_create(&file)?;
+    let (key_file, datadir) = key_and_datadir(args.listen.nodekey.clone(), args.datadir)?;
+    let secret_key = identity::load_or_create(&key_file)?;
     let ports = Ports::new(&args.listen, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let relay = Relay::start(RelayConfig {
         spec,
         checkpoint: args.network.checkpoint,
         full_nodes,
         secret_key,
+        record_file: datadir.as_deref().map(record::default_file),
         ports,
         light_peers: args.light_peers,
         cache_bytes: args.cache_mib.saturating_mul(1024 * 1024),
@@ -71,6 +68,21 @@ fn full_node(text: &str) -> anyhow::Result<Enode> {
         bail!("--full-node {text}: needs an IP address and a TCP port to dial");
     }
     Ok(enode)
+}
+
+/// The file with the node key, and where state is kept: nowhere if only the key was named.
+///
+/// # Errors
+/// If neither was named and there is no home directory.
+pub(crate) fn key_and_datadir(
+    nodekey: Option<PathBuf>,
+    datadir: Option<PathBuf>,
+) -> anyhow::Result<(PathBuf, Option<PathBuf>)> {
+    if let Some(file) = nodekey {
+        return Ok((file, datadir));
+    }
+    let datadir = datadir.map_or_else(default_datadir, Ok)?;
+    Ok((identity::default_file(&datadir), Some(datadir)))
 }
 
 /// Where state is kept unless the user says otherwise (deploy guide, section 2).
