@@ -131,8 +131,10 @@ impl<B: Backend> Service<B> {
                     }
                 }
                 () = until(due) => self.translator.handle_timeout(Instant::now()),
-                Some((session, event)) = self.events.1.recv() => self.take_event(session, event),
+                // Before the messages, which never end where a fast peer is served from the cache. A session has
+                // cost its peer a handshake, so this branch cannot keep the other waiting.
                 Some(new) = incoming.recv() => self.open(new),
+                Some((session, event)) = self.events.1.recv() => self.take_event(session, event),
             }
         }
         self.leave();
