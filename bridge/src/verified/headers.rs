@@ -1,6 +1,6 @@
 //! Headers: from the verified index, and from full nodes where only a hash is kept.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use causeway_verify::{HeaderChain, Known, Lie};
@@ -54,22 +54,24 @@ impl Plan {
     fn side(chain: &HeaderChain, start: B256, amount: u64, skip: u64, reverse: bool) -> Self {
         let mut blocks = Vec::new();
         let mut next = Some(start);
-        while let (Some(hash), true) = (next, (blocks.len() as u64) < amount) {
-            let Some(known) = chain.by_hash(&hash) else { break };
-            blocks.push(Planned { number: known.header.number, hash, rlp: Some(known.rlp.clone()) });
-            next = None;
-            if reverse {
-                let mut parent = known.header.parent_hash;
-                let mut left = skip;
-                while left > 0 {
-                    let Some(known) = chain.by_hash(&parent) else { break };
-                    parent = known.header.parent_hash;
-                    left -= 1;
-                }
-                next = (left == 0).then_some(parent);
-            }
+        while (blocks.len() as u64) < amount
+            && let Some(hash) = next
+            && let Some(number) = chain.number_of(&hash)
+        {
+            blocks.push(Planned { number, hash, rlp: chain.by_hash(&hash).map(|known| known.rlp.clone()) });
+            let step = skip.checked_add(1).filter(|_| reverse);
+            next = step.and_then(|step| chain.ancestor(&hash, step));
         }
         Self { blocks }
+    }
+
+    /// From the first to the last block whose bytes are not at hand. They are far behind the head, where no full
+    /// node of this chain has others; those around them may be near the head, where it may.
+    fn missing(&self) -> &[Planned] {
+        let is_missing = |block: &Planned| block.rlp.is_none();
+        let first = self.blocks.iter().position(is_missing).unwrap_or(self.blocks.len());
+        let end = self.blocks.iter().rposition(is_missing).map_or(first, |last| last + 1);
+        self.blocks.get(first..end).unwrap_or_default()
     }
 
     fn whole(&self) -> Option<Vec<Bytes>> {
@@ -108,28 +110,22 @@ impl Verified {
         if let Some(whole) = plan.whole() {
             return Ok(Answer::Headers(whole));
         }
-        let (Some(first), Some(highest)) =
-            (plan.blocks.first(), plan.blocks.iter().map(|block| block.number).max())
-        else {
-            return Ok(Answer::Headers(Vec::new()));
-        };
+        let missing = plan.missing();
+        let Some(first) = missing.first() else { return Ok(Answer::Headers(Vec::new())) };
         let query = Query::Headers {
             start: HashOrNumber::Number(first.number),
-            amount: plan.blocks.len() as u64,
+            amount: missing.len() as u64,
             skip,
             reverse,
         };
+        let highest = missing.iter().map(|block| block.number).max();
         let headers = self
-            .ask_around(&query, Some(highest), |answer| {
+            .ask_around(&query, highest, |answer| {
                 let Answer::Headers(headers) = answer else { return Err(WRONG_KIND) };
-                if headers.len() > plan.blocks.len() {
-                    return Err(Lie::TooMany {
-                        what: "headers",
-                        found: headers.len(),
-                        asked: plan.blocks.len(),
-                    });
+                if headers.len() > missing.len() {
+                    return Err(Lie::TooMany { what: "headers", found: headers.len(), asked: missing.len() });
                 }
-                for (header, block) in headers.iter().zip(&plan.blocks) {
+                for (header, block) in headers.iter().zip(missing) {
                     let found = keccak256(header);
                     if found != block.hash {
                         return Err(Lie::NotCanonical { number: block.number, found, canonical: block.hash });
@@ -137,15 +133,19 @@ impl Verified {
                 }
                 Ok(match headers.len() {
                     0 => Judged::Nothing,
-                    got if got < plan.blocks.len() => Judged::Partial(headers),
+                    got if got < missing.len() => Judged::Partial(headers),
                     _ => Judged::Whole(headers),
                 })
             })
             .await?;
-        for (header, block) in headers.iter().zip(&plan.blocks) {
+        for (header, block) in headers.iter().zip(missing) {
             self.cache.put_item(Key::Header(block.hash), header);
         }
-        Ok(Answer::Headers(headers))
+        let mut fetched: BTreeMap<B256, Bytes> =
+            missing.iter().map(|block| block.hash).zip(headers).collect();
+        let whole =
+            plan.blocks.into_iter().map_while(|block| block.rlp.or_else(|| fetched.remove(&block.hash)));
+        Ok(Answer::Headers(whole.collect()))
     }
 
     /// A block of the verified chain.
@@ -184,5 +184,32 @@ impl Verified {
         chain.number_of(block)?;
         let rlp = self.cache.item(&Key::Header(*block))?;
         chain.recognise(&rlp).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks ascending from 0; those marked are at hand.
+    fn plan(at_hand: &[bool]) -> Plan {
+        let planned = |(number, known): (u64, &bool)| {
+            let rlp = known.then(|| Bytes::from_static(b"header"));
+            Planned { number, hash: B256::with_last_byte(number as u8), rlp }
+        };
+        Plan { blocks: (0..).zip(at_hand).map(planned).collect() }
+    }
+
+    fn missing(at_hand: &[bool]) -> Vec<u64> {
+        plan(at_hand).missing().iter().map(|block| block.number).collect()
+    }
+
+    #[test]
+    fn no_full_node_is_asked_for_what_is_at_hand_near_the_head() {
+        assert_eq!(missing(&[false, true]), [0]);
+        assert_eq!(missing(&[true, false, false, true, true]), [1, 2]);
+        assert_eq!(missing(&[false, true, false, true]), [0, 1, 2]);
+        assert_eq!(missing(&[true, true]), [] as [u64; 0]);
+        assert_eq!(missing(&[]), [] as [u64; 0]);
     }
 }
