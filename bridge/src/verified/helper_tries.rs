@@ -2,12 +2,16 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use alloy_primitives::{B256, U256};
-use causeway_verify::check::{self, CHT_SECTION as SECTION, HelperShown};
+use causeway_verify::{
+    HeaderChain,
+    check::{self, CHT_SECTION as SECTION, HelperShown},
+};
 use causeway_wire::{Answer, HelperTrie, HelperTrieRequest, Query};
+use tokio::sync::Semaphore;
 
 use super::{Judged, Verified, WRONG_KIND};
 use crate::backend::BackendError;
@@ -16,24 +20,49 @@ use crate::backend::BackendError;
 const CONFIRMATIONS: u64 = 256;
 
 /// Roots that were computed already; a section is final once it is built.
-#[derive(Debug, Default)]
-pub(super) struct Roots(Mutex<BTreeMap<u64, B256>>);
+#[derive(Debug)]
+pub(super) struct Roots {
+    known: Arc<Mutex<BTreeMap<u64, B256>>>,
+    /// One is computed at a time: each holds its section's blocks in memory and a core for seconds.
+    building: Arc<Semaphore>,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self { known: Arc::default(), building: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl Roots {
+    fn get(&self, section: u64) -> Option<B256> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&section).copied()
+    }
+}
 
 impl Verified {
     /// The root of a section's canonical hash trie, if the index reaches back to genesis and past the section.
     ///
-    /// The first question about a section costs one pass over all blocks up to its end.
+    /// The first question about a section costs one pass over all blocks up to its end. Whoever gives up waiting
+    /// does not undo it: the next one finds the root.
     pub async fn cht_root(&self, section: u64) -> Option<B256> {
-        let roots = self.helper_roots.0.lock().unwrap_or_else(PoisonError::into_inner).get(&section).copied();
-        if roots.is_some() {
-            return roots;
+        if let Some(root) = self.helper_roots.get(section) {
+            return Some(root);
         }
         let end = section.checked_add(1)?.checked_mul(SECTION)?;
+        let is_built = |chain: &HeaderChain| {
+            let settled = end.checked_add(CONFIRMATIONS);
+            chain.root_number() == 0
+                && settled.is_some_and(|settled| chain.head().header.number >= settled - 1)
+        };
+        if !is_built(&self.follower.chain()) {
+            return None;
+        }
+        let turn = Arc::clone(&self.helper_roots.building).acquire_owned().await.ok()?;
+        if let Some(root) = self.helper_roots.get(section) {
+            return Some(root);
+        }
         let blocks: Vec<(u64, B256, U256)> = {
             let chain = self.follower.chain();
-            if chain.root_number() != 0 || chain.head().header.number < end.checked_add(CONFIRMATIONS)? - 1 {
-                return None;
-            }
             (0..end)
                 .map_while(|number| chain.canonical(number).map(|(hash, td)| (number, hash, td)))
                 .collect()
@@ -41,9 +70,14 @@ impl Verified {
         if blocks.len() as u64 != end {
             return None;
         }
-        let root = tokio::task::spawn_blocking(|| check::cht_root(blocks.into_iter())).await.ok()?;
-        self.helper_roots.0.lock().unwrap_or_else(PoisonError::into_inner).insert(section, root);
-        Some(root)
+        let known = Arc::clone(&self.helper_roots.known);
+        let building = tokio::task::spawn_blocking(move || {
+            let root = check::cht_root(blocks.into_iter());
+            known.lock().unwrap_or_else(PoisonError::into_inner).insert(section, root);
+            drop(turn);
+            root
+        });
+        building.await.ok()
     }
 
     /// Bloom tries are not served: their roots cannot be had from headers alone without all blooms.
@@ -51,6 +85,11 @@ impl Verified {
         let mut roots = BTreeMap::new();
         for request in requests {
             if request.trie != HelperTrie::CanonicalHash {
+                return Err(BackendError::NotServed);
+            }
+            // Of a block that is not in the trie, geth shows the header beside the proof that it is not there;
+            // such answers prove nothing that anybody needs.
+            if !is_in_section(request) {
                 return Err(BackendError::NotServed);
             }
             let section = request.section;
@@ -73,5 +112,36 @@ impl Verified {
             })
             .await?;
         Ok(Answer::HelperTries { nodes, auxiliary })
+    }
+}
+
+/// Whether the key is the number of a block that the section's trie holds.
+fn is_in_section(request: &HelperTrieRequest) -> bool {
+    let key: &[u8] = &request.key;
+    let Ok(number) = key.try_into().map(u64::from_be_bytes) else { return false };
+    let end = request.section.checked_add(1).and_then(|sections| sections.checked_mul(SECTION));
+    end.is_some_and(|end| number < end)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Bytes;
+
+    use super::*;
+
+    fn request(section: u64, key: Bytes) -> HelperTrieRequest {
+        HelperTrieRequest { trie: HelperTrie::CanonicalHash, section, key, from_level: 0, auxiliary: 2 }
+    }
+
+    #[test]
+    fn only_blocks_up_to_the_sections_end_are_asked_for() {
+        assert!(is_in_section(&request(0, check::cht_key(0))));
+        assert!(is_in_section(&request(0, check::cht_key(SECTION - 1))));
+        assert!(is_in_section(&request(1, check::cht_key(SECTION))));
+        assert!(!is_in_section(&request(0, check::cht_key(SECTION))));
+        assert!(!is_in_section(&request(u64::MAX, check::cht_key(0))));
+        assert!(!is_in_section(&request(0, Bytes::new())));
+        assert!(!is_in_section(&request(0, Bytes::from_static(&[0; 7]))));
+        assert!(!is_in_section(&request(0, Bytes::from_static(&[0; 9]))));
     }
 }
