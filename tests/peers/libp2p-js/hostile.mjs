@@ -172,14 +172,14 @@ const modes = {
   async streams1000 (session, { connection, versions, chain }) {
     await session.status
     const start = performance.now()
-    let refused = 0
     const others = []
-    for (let i = 0; i < 1000; i++) {
+    let refused = 0
+    for (let i = 0; i < 1000 && connection.status === 'open'; i++) {
       try {
-        others.push(new Session(await openStream(connection, versions)))
-        others.at(-1).greet(chain)
+        const other = new Session(await openStream(connection, versions))
+        others.push(other)
+        if (other.ended === undefined) other.greet(chain)
       } catch { refused += 1 }
-      if (connection.status !== 'open') break
     }
     await Promise.race([Promise.all(others.map((other) => other.closed)), pause(15_000)])
     const ended = others.filter((other) => other.ended !== undefined).length

@@ -26,6 +26,7 @@ export class Session {
     stream.addEventListener('message', (event) => this.#take(event.data))
     stream.addEventListener('remoteCloseWrite', () => this.#end('fin'))
     stream.addEventListener('close', (event) => this.#end(event.error?.message ?? 'close'))
+    if (stream.status !== 'open') this.#end(stream.status)
   }
 
   #statusCame

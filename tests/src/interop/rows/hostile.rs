@@ -55,20 +55,18 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     ];
     // The slowest waits for its 30 seconds beside the others.
     let slow = start(&stage, &geth, &relay, "slow", Way::Tcp)?;
+    let mut wrong = Vec::new();
     for (index, (mode, fate)) in modes.iter().enumerate() {
         let way = Way::LIBP2P[index % Way::LIBP2P.len()];
-        let lines = relay.peer.log().lines().count();
-        let mut peer = start(&stage, &geth, &relay, mode, way)?;
-        let result = result(&peer, mode).await?;
-        peer.end(PATIENCE).await?;
-        judge(mode, fate, &result)?;
-        if matches!(fate, Fate::Ends(_)) {
-            said_why(&relay, mode, lines).await?;
+        if let Err(error) = one(&stage, &geth, &relay, (mode, fate), way).await {
+            wrong.push(format!("{error:#}"));
         }
     }
-    let result = result(&slow, "slow").await?;
-    judge("slow", &Fate::Ends(Duration::from_secs(36)), &result)?;
+    let end =
+        result(&slow, "slow").await.and_then(|end| judge("slow", &Fate::Ends(Duration::from_secs(36)), &end));
+    wrong.extend(end.err().map(|error| format!("{error:#}")));
     drop(slow);
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
 
     honest(&stage, &geth, &relay, "honest-after").await?;
     relay.idle(PATIENCE).await?;
@@ -82,6 +80,25 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
         grown / 1024,
         before / 1024
     ))
+}
+
+/// One mode from start to end.
+async fn one(
+    stage: &Stage,
+    geth: &Geth,
+    relay: &Relay,
+    (mode, fate): (&str, &Fate),
+    way: Way,
+) -> anyhow::Result<()> {
+    let lines = relay.peer.log().lines().count();
+    let mut peer = start(stage, geth, relay, mode, way)?;
+    let result = result(&peer, mode).await?;
+    peer.end(PATIENCE).await?;
+    judge(mode, fate, &result)?;
+    if matches!(fate, Fate::Ends(_)) {
+        said_why(relay, mode, lines).await?;
+    }
+    Ok(())
 }
 
 fn start(
