@@ -1,10 +1,13 @@
-//! Node records and enode addresses: what a node says of itself, as text and as bytes.
+//! Node records and enode addresses: what a node says of itself, as text and as bytes; and signed lists of them.
 //!
-//! Owns: enode URLs, node records (EIP-778) with the keys we use, ids derived from node keys.
+//! Owns: enode URLs, node records (EIP-778) with the keys we use, ids derived from node keys, trees of records in
+//! the DNS (EIP-1459), the choice of a stack and an address.
 //! Must not know: sockets, clocks, who asks for a record.
-//! Start at: [`Enode`] and [`Record`].  Told by: the published vectors at the end of each file.
+//! Start at: [`Enode`], [`Record`] and [`dns_tree::TreeSync`].  Told by: the published vectors at the end of each
+//! file.
 
 mod contents;
+pub mod dns_tree;
 mod enode;
 mod keys;
 mod multiaddr;
