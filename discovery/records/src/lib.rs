@@ -6,6 +6,7 @@
 //! Start at: [`Enode`], [`Record`] and [`dns_tree::TreeSync`].  Told by: the published vectors at the end of each
 //! file.
 
+mod choose;
 mod contents;
 pub mod dns_tree;
 mod enode;
@@ -14,6 +15,7 @@ mod multiaddr;
 mod multiaddrs;
 mod record;
 
+pub use choose::{Reach, Refusal, Rules, Way, choose, is_allowed};
 pub use contents::{Contents, Dropped, Signed};
 pub use enode::{Enode, EnodeError, Host, MAX_ENODE_TEXT};
 pub use keys::{KeyError, node_key};
