@@ -250,7 +250,8 @@ impl Follower {
         Ok(headers)
     }
 
-    async fn insert(&self, headers: &[Bytes]) -> Result<(), HeaderError> {
+    /// Takes headers into the chain.
+    pub(crate) async fn insert(&self, headers: &[Bytes]) -> Result<(), HeaderError> {
         for chunk in headers.chunks(INSERT_CHUNK) {
             self.chain.write().unwrap_or_else(PoisonError::into_inner).insert(chunk)?;
             tokio::task::yield_now().await;

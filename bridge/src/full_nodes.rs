@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     sync::{Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -77,8 +78,12 @@ impl FullNodes {
         Ok(upstream)
     }
 
-    /// Takes a full node off the list once its session ended.
+    /// Takes a full node off the list once its session ended. One that broke a rule of the protocol is remembered
+    /// as a liar is: it would only do so again.
     pub fn dismiss(&self, upstream: &Upstream) {
+        if let Some(rule) = upstream.breach() {
+            self.banish(upstream, &rule);
+        }
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         live.retain(|other| other.id() != upstream.id());
         drop(live);
@@ -92,17 +97,23 @@ impl FullNodes {
     }
 
     /// Disconnects a full node that was caught lying, and remembers it.
-    pub fn convict(&self, upstream: &Upstream, lie: &dyn std::fmt::Display) {
-        warn!(peer = %upstream.peer(), client = upstream.client(), %lie, "full node lied: disconnected");
+    pub fn convict(&self, upstream: &Upstream, lie: &dyn Display) {
+        self.banish(upstream, lie);
+        upstream.expel();
+        self.dismiss(upstream);
+    }
+
+    fn banish(&self, upstream: &Upstream, lie: &dyn Display) {
+        let now = Instant::now();
         let mut liars = self.liars.lock().unwrap_or_else(PoisonError::into_inner);
+        liars.retain(|_, until| *until > now);
         if liars.len() >= MAX_LIARS {
             let first = liars.iter().min_by_key(|(_, until)| **until).map(|(peer, _)| *peer);
             first.map(|peer| liars.remove(&peer));
         }
-        liars.insert(upstream.peer(), Instant::now() + BANISHMENT);
-        drop(liars);
-        upstream.expel();
-        self.dismiss(upstream);
+        if liars.insert(upstream.peer(), now + BANISHMENT).is_none() {
+            warn!(peer = %upstream.peer(), client = upstream.client(), %lie, "full node lied: disconnected");
+        }
     }
 
     /// Everybody connected.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -70,6 +70,7 @@ struct Inner {
     latency: AtomicU64,
     failures: AtomicU64,
     tickets: AtomicU64,
+    breach: Arc<OnceLock<String>>,
     gone: CancellationToken,
 }
 
@@ -115,6 +116,7 @@ impl Upstream {
         let (requests, asked) = mpsc::channel(ASK_QUEUE);
         let (greeted, greeting) = oneshot::channel();
         let gone = CancellationToken::new();
+        let breach = Arc::new(OnceLock::new());
         let span = info_span!("upstream", peer = %session.peer(), transport = session.transport());
         let task = Task {
             client,
@@ -125,6 +127,7 @@ impl Upstream {
             greeted: Some(greeted),
             tip: None,
             waiting: BTreeMap::new(),
+            breach: Arc::clone(&breach),
             gone: gone.clone(),
         };
         tasks.spawn(task.run().instrument(span));
@@ -141,6 +144,7 @@ impl Upstream {
                 latency: AtomicU64::new(0),
                 failures: AtomicU64::new(0),
                 tickets: AtomicU64::new(0),
+                breach,
                 gone,
             }),
         })
@@ -221,6 +225,11 @@ impl Upstream {
         !self.inner.gone.is_cancelled()
     }
 
+    /// The rule whose breach ended the session, if one did.
+    pub(crate) fn breach(&self) -> Option<&str> {
+        self.inner.breach.get().map(String::as_str)
+    }
+
     /// Waits for the session's end.
     pub async fn closed(&self) {
         self.inner.gone.cancelled().await;
@@ -250,6 +259,7 @@ struct Task {
     greeted: Option<oneshot::Sender<Greeting>>,
     tip: Option<watch::Sender<Tip>>,
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<Answer, AskError>>>,
+    breach: Arc<OnceLock<String>>,
     gone: CancellationToken,
 }
 
@@ -269,7 +279,13 @@ impl Task {
                         self.client.handle_message(code, &payload, Instant::now());
                         drop(slot);
                     }
-                    Some(SessionEvent::Closed(reason)) => { end = Some(reason); break }
+                    Some(SessionEvent::Closed(reason)) => {
+                        if let CloseReason::Fault(rule) = &reason {
+                            let _ = self.breach.set(rule.clone());
+                        }
+                        end = Some(reason);
+                        break;
+                    }
                     None => break,
                 },
                 () = until(due) => self.client.handle_timeout(Instant::now()),
@@ -328,6 +344,7 @@ impl Task {
                 }
                 ClientCommand::Close(fault) => {
                     warn!(%fault, "full node broke a rule");
+                    let _ = self.breach.set(fault.to_string());
                     self.session.close(fault.reason());
                     if let Some(greeted) = self.greeted.take() {
                         let _ = greeted.send(Err(GreetError::Fault(fault)));

@@ -95,11 +95,19 @@ impl Verified {
         let mut asked: BTreeSet<SessionId> = BTreeSet::new();
         let mut partial = None;
         let mut refused = false;
-        let mut silent = false;
+        let mut silent: BTreeSet<SessionId> = BTreeSet::new();
+        let mut timed_out = false;
         loop {
             let next =
                 self.nodes.able(query, number).into_iter().find(|upstream| !asked.contains(&upstream.id()));
             let Some(upstream) = next else {
+                // With nobody else to ask, who was silent once is asked again: a message may get lost.
+                if partial.is_none() && !refused && !silent.is_empty() {
+                    timed_out = true;
+                    asked.retain(|id| !silent.contains(id));
+                    silent.clear();
+                    continue;
+                }
                 if let Some(partial) = partial {
                     return Ok(partial);
                 }
@@ -113,7 +121,7 @@ impl Verified {
                 }
                 match tokio::time::timeout_at(deadline, changes.changed()).await {
                     Ok(Ok(())) => continue,
-                    Ok(Err(_)) | Err(_) if silent => return Err(BackendError::Timeout),
+                    Ok(Err(_)) | Err(_) if timed_out => return Err(BackendError::Timeout),
                     Ok(Err(_)) | Err(_) => return Err(BackendError::NoUpstream),
                 }
             };
@@ -124,9 +132,15 @@ impl Verified {
                     debug!(peer = %upstream.peer(), %error, "full node did not answer");
                     match error {
                         AskError::NotServed => refused = true,
-                        AskError::Timeout => silent = true,
+                        AskError::Timeout => {
+                            silent.insert(upstream.id());
+                        }
                         AskError::QueueFull => return Err(BackendError::Busy),
-                        AskError::Stopped | AskError::Closed => {}
+                        // It has forgotten the question, and takes it again after its Resume.
+                        AskError::Stopped => {
+                            asked.remove(&upstream.id());
+                        }
+                        AskError::Closed => {}
                     }
                 }
                 Ok(Ok(answer)) => match judge(answer) {

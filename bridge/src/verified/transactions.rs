@@ -5,7 +5,7 @@ use std::time::Duration;
 use alloy_primitives::{B256, Bytes, keccak256};
 use causeway_translate::AskError;
 use causeway_verify::{Lie, check};
-use causeway_wire::{Answer, Inclusion, Query, TransactionStatus};
+use causeway_wire::{Answer, HashOrNumber, Inclusion, Query, TransactionStatus};
 use futures::future::join_all;
 
 use super::{Verified, WRONG_KIND};
@@ -13,6 +13,12 @@ use crate::{backend::BackendError, upstream::Upstream};
 
 /// `status` of an included transaction (les.md 2.4).
 const INCLUDED: u64 = 3;
+
+/// The largest status there is: an error, in the form of devp2p's text.
+const LAST_STATUS: u64 = 4;
+
+/// Longest error text that is passed on, in bytes.
+const MAX_ERROR: usize = 1024;
 
 /// How long a block that a full node names may take to reach the verified chain.
 const ARRIVAL: Duration = Duration::from_secs(2);
@@ -80,17 +86,12 @@ impl Verified {
             return Err(AskError::Closed);
         }
         for (status, hash) in statuses.iter().zip(hashes) {
-            if status.status != INCLUDED {
-                continue;
-            }
-            let Some(inclusion) = &status.inclusion else {
-                self.nodes.convict(
-                    upstream,
-                    &Lie::Presence { what: "the place of an included transaction", due: true },
-                );
-                return Err(AskError::Closed);
+            let checked = match check_form(status) {
+                Ok(Some(inclusion)) => self.check_inclusion(upstream, hash, inclusion).await,
+                Ok(None) => Ok(()),
+                Err(lie) => Err(Unproven::Lie(lie)),
             };
-            match self.check_inclusion(hash, inclusion).await {
+            match checked {
                 Ok(()) => {}
                 Err(Unproven::Lie(lie)) => {
                     self.nodes.convict(upstream, &lie);
@@ -103,14 +104,41 @@ impl Verified {
     }
 
     /// Looks the transaction up in the block that is said to hold it.
-    async fn check_inclusion(&self, transaction: &B256, inclusion: &Inclusion) -> Result<(), Unproven> {
-        let known = self.await_block(&inclusion.block).await.ok_or(Unproven::NotShown)?;
+    async fn check_inclusion(
+        &self,
+        upstream: &Upstream,
+        transaction: &B256,
+        inclusion: &Inclusion,
+    ) -> Result<(), Unproven> {
+        let Some(known) = self.await_block(&inclusion.block).await else {
+            self.demand_header(upstream, &inclusion.block).await?;
+            return Err(Unproven::NotShown);
+        };
         if known.header.number != inclusion.number {
             let (announced, number) = (inclusion.number, known.header.number);
             return Err(Unproven::Lie(Lie::AnnouncedNumber { hash: inclusion.block, announced, number }));
         }
         let body = self.body_of(inclusion.block).await.map_err(|_| Unproven::NotShown)?;
         check::transaction_at(&body, transaction, inclusion.index).map_err(Unproven::Lie)
+    }
+
+    /// Who names a block that nobody else knows must have its header, and that must obey the chain's rules.
+    async fn demand_header(&self, upstream: &Upstream, block: &B256) -> Result<(), Unproven> {
+        let start = HashOrNumber::Hash(*block);
+        let query = Query::Headers { start, amount: 1, skip: 0, reverse: false };
+        let Ok(Answer::Headers(headers)) = upstream.ask(query).await else { return Err(Unproven::NotShown) };
+        let found = headers.first().map(keccak256);
+        if found != Some(*block) {
+            let found = found.map_or("none".to_owned(), |hash| hash.to_string());
+            let expected = block.to_string();
+            return Err(Unproven::Lie(Lie::Header { index: 0, what: "hash", found, expected }));
+        }
+        match self.follower.insert(&headers).await {
+            Err(error) if error.is_lie() => {
+                Err(Unproven::Lie(Lie::Malformed { what: "block of a transaction", reason: "against the rules" }))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// The header of a block that may be a moment ahead of the verified chain.
@@ -125,6 +153,24 @@ impl Verified {
             }
         };
         tokio::time::timeout(ARRIVAL, arrival).await.ok().flatten()
+    }
+}
+
+/// Where the transaction is said to be included, if it is.
+fn check_form(status: &TransactionStatus) -> Result<Option<&Inclusion>, Lie> {
+    let malformed = |reason| Err(Lie::Malformed { what: "transaction status", reason });
+    if status.status > LAST_STATUS {
+        return malformed("no such status");
+    }
+    if status.error.len() > MAX_ERROR {
+        return malformed("an error text over the limit");
+    }
+    let what = "the place of an included transaction";
+    match (status.status == INCLUDED, &status.inclusion) {
+        (true, None) => Err(Lie::Presence { what, due: true }),
+        (false, Some(_)) => Err(Lie::Presence { what, due: false }),
+        (true, Some(inclusion)) => Ok(Some(inclusion)),
+        (false, None) => Ok(None),
     }
 }
 
