@@ -1,11 +1,14 @@
 //! Finds peers worth dialing and says when to dial them.
 //!
-//! Owns: candidates, the list of full nodes that the user named, the patience between dials.
-//! Must not know: sessions, sockets, what peers are asked.
-//! Start at: [`FixedNodes`].  Told by: the tests at the end of each file.
+//! Owns: candidates, the list of full nodes that the user named, the patience between dials, reading of node lists
+//! from the DNS.
+//! Must not know: sessions, what peers are asked.
+//! Start at: [`FixedNodes`] and [`DnsLists`].  Told by: the tests at the end of each file, `tests/dns.rs`.
 
 mod candidate;
+mod dns;
 mod fixed;
 
 pub use candidate::{Candidate, Origin};
+pub use dns::{DnsClient, DnsClientError, DnsLists, Pace, Reading, Trees};
 pub use fixed::{DialFailure, FixedNodes};
