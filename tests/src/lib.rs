@@ -2,8 +2,12 @@
 //!
 //! Owns: what only tests need and more than one of them does; the rows of `cargo interop`.
 //! Must not know: nothing depends on it.
-//! Start at: [`interop::main`], [`lying_proxy::LyingProxy`], [`load::main`].  Told by: `tests/tests/*.rs`, `cargo interop`.
+//! Start at: [`house`], [`interop::main`], [`lying_proxy::LyingProxy`], [`load::main`].  Told by: `tests/tests/*.rs`, `cargo interop`.
 
+pub mod full_node;
+pub mod house;
 pub mod interop;
+pub mod light_peer;
 pub mod load;
 pub mod lying_proxy;
+pub mod probe;
