@@ -46,6 +46,8 @@ fn main() -> ExitCode {
             Command::Dev(args) => commands::dev::run(args).await,
             Command::Light(args) => commands::light::run(args).await,
             Command::Health(args) => commands::health::run(args).await,
+            Command::Enr(command) => commands::enr::run(command),
+            Command::Dns(command) => commands::dns::run(command).await,
         }
     });
     runtime.shutdown_background();

@@ -16,15 +16,22 @@ const MAX_GENESIS: u64 = 64 * 1024 * 1024;
 /// # Errors
 /// If the name is not built in and no such file can be read as a `genesis.json`.
 pub(crate) fn chain_spec(args: &NetworkArgs) -> anyhow::Result<ChainSpec> {
-    let name = args.network.as_str();
-    let mut spec = match ChainSpec::builtin(name) {
-        Some(spec) => spec,
-        None => from_file(Path::new(name))?,
-    };
+    let mut spec = named(&args.network)?;
     if let Some(id) = args.networkid {
         spec.network = NetworkId(id);
     }
     Ok(spec)
+}
+
+/// The chain of this name, or of the genesis file there.
+///
+/// # Errors
+/// If the name is not built in and no such file can be read as a `genesis.json`.
+pub(crate) fn named(name: &str) -> anyhow::Result<ChainSpec> {
+    match ChainSpec::builtin(name) {
+        Some(spec) => Ok(spec),
+        None => from_file(Path::new(name)),
+    }
 }
 
 fn from_file(path: &Path) -> anyhow::Result<ChainSpec> {

@@ -1,6 +1,8 @@
 //! The commands, one a file.
 
 pub(crate) mod dev;
+pub(crate) mod dns;
+pub(crate) mod enr;
 pub(crate) mod health;
 pub(crate) mod light;
 pub(crate) mod run;

@@ -86,7 +86,7 @@ pub(crate) fn key_and_datadir(
 }
 
 /// Where state is kept unless the user says otherwise (deploy guide, section 2).
-fn default_datadir() -> anyhow::Result<PathBuf> {
+pub(crate) fn default_datadir() -> anyhow::Result<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     from("STATE_DIRECTORY")
         .or_else(|| from("XDG_DATA_HOME").map(|home| home.join("causeway")))
