@@ -146,7 +146,19 @@ impl Follower {
         if self.settle(&tip.head)? {
             return Ok(());
         }
-        if tip.head.td <= self.chain().head().td && self.heads.borrow().is_some() {
+        let (ours, our_td) = {
+            let chain = self.chain();
+            (chain.head().header.number, chain.head().td)
+        };
+        if tip.head.td <= our_td && self.heads.borrow().is_some() {
+            // Not heavier than ours, so nothing to follow; but what is announced must exist. Further back than
+            // one question reaches a branch is left alone.
+            if ours.saturating_sub(tip.head.number) < limit::HEADERS {
+                self.join(upstream, &tip.head, tip.reorg_depth).await?;
+                if !self.settle(&tip.head)? {
+                    return Err(Stray::NotShown { number: tip.head.number });
+                }
+            }
             return Ok(());
         }
         self.approach(upstream, tip.head.number).await?;

@@ -11,6 +11,7 @@ mod cache;
 mod follower;
 mod full_nodes;
 mod service;
+mod split;
 mod upstream;
 mod verified;
 

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, debug, info_span, warn};
 
-use crate::until;
+use crate::{split, until};
 
 /// Questions handed to an upstream's task and not yet taken by it.
 const ASK_QUEUE: usize = 256;
@@ -150,11 +150,34 @@ impl Upstream {
         })
     }
 
-    /// Asks; the answer is of the query's kind, but not verified.
+    /// Asks; the answer is of the query's kind, but not verified. A list that costs more than the full node's
+    /// buffer holds is asked for in pieces.
     ///
     /// # Errors
     /// If there is no answer.
     pub async fn ask(&self, query: Query) -> Result<Answer, AskError> {
+        let most = self
+            .inner
+            .status
+            .flow_control
+            .as_ref()
+            .map_or(usize::MAX, |flow| split::most_items(flow, &query));
+        let mut pieces = split::pieces(query, most);
+        if pieces.len() <= 1 {
+            return match pieces.pop() {
+                Some(query) => self.ask_whole(query).await,
+                None => Err(AskError::NotServed),
+            };
+        }
+        let mut answers = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            answers.push(self.ask_whole(piece).await?);
+        }
+        // The client role refuses an answer of another kind than its question.
+        split::joined(answers).ok_or(AskError::NotServed)
+    }
+
+    async fn ask_whole(&self, query: Query) -> Result<Answer, AskError> {
         let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
         self.inner.pending.fetch_add(1, Ordering::Relaxed);

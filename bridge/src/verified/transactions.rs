@@ -129,14 +129,15 @@ impl Verified {
         let Ok(Answer::Headers(headers)) = upstream.ask(query).await else { return Err(Unproven::NotShown) };
         let found = headers.first().map(keccak256);
         if found != Some(*block) {
-            let found = found.map_or("none".to_owned(), |hash| hash.to_string());
+            let found = found.map_or_else(|| "none".to_owned(), |hash| hash.to_string());
             let expected = block.to_string();
             return Err(Unproven::Lie(Lie::Header { index: 0, what: "hash", found, expected }));
         }
         match self.follower.insert(&headers).await {
-            Err(error) if error.is_lie() => {
-                Err(Unproven::Lie(Lie::Malformed { what: "block of a transaction", reason: "against the rules" }))
-            }
+            Err(error) if error.is_lie() => Err(Unproven::Lie(Lie::Malformed {
+                what: "block of a transaction",
+                reason: "against the rules",
+            })),
             Ok(()) | Err(_) => Ok(()),
         }
     }

@@ -66,6 +66,8 @@ struct Service {
     updates: UpdateBudget,
     /// Total difficulty that was last announced.
     td: U256,
+    /// The head of the last Announce.
+    announced: Option<Head>,
     /// Between Stop and Resume.
     stopped: bool,
 }
@@ -254,6 +256,7 @@ impl Client {
             allowance: Allowance::new(flow.buffer_limit, flow.recharge, now),
             updates: UpdateBudget::new(self.config.signed, self.config.origins, now),
             td: status.head.td,
+            announced: Some(status.head),
             stopped: false,
             status: status.clone(),
         };
@@ -273,10 +276,12 @@ impl Client {
             service.allowance.promised(limit, recharge, now);
         }
         service.offer.merge(&announce.costs, self.version);
-        if let Some(head) = &announce.head {
+        if let Some(head) = announce.head.as_ref().filter(|head| service.announced.as_ref() != Some(*head)) {
             let signer = self.server.as_ref().filter(|_| self.config.signed);
             check::head(&announce, head, service.td, signer)?;
             service.td = head.td;
+            // geth sends what is newest when its queue comes to it: of two quick heads the second one twice.
+            service.announced = Some(*head);
             self.commands.push_back(ClientCommand::Announced(Box::new(announce)));
         }
         Ok(())

@@ -520,6 +520,9 @@ fn heads_are_told_as_long_as_total_difficulty_grows() {
         assert_eq!(told.head, announce(number, td).head);
     }
 
+    // geth can send a head twice.
+    assert_eq!(asker.hear(Message::Announce(announce(103, 1200))), []);
+
     let acts = asker.hear(Message::Announce(announce(104, 1200)));
 
     let (previous, announced) = (U256::from(1200), U256::from(1200));
@@ -530,7 +533,8 @@ fn heads_are_told_as_long_as_total_difficulty_grows() {
 fn the_head_of_the_status_counts_as_announced() {
     let mut asker = Asker::with_flow(flow(1000, 1, 1));
 
-    let acts = asker.hear(Message::Announce(announce(100, 1100)));
+    assert_eq!(asker.hear(Message::Announce(announce(100, 1100))), [], "the very same head");
+    let acts = asker.hear(Message::Announce(announce(101, 1100)));
 
     let td = U256::from(1100);
     assert_eq!(acts, [closed(Fault::TotalDifficultyNotGrowing { previous: td, announced: td })]);
