@@ -19,7 +19,7 @@ use tokio::{
 use super::{Kind, LightPeer, Load, Outcome, PATIENCE, Questions};
 
 /// Blocks of geth's chain.
-const BLOCKS: u64 = 2000;
+const BLOCKS: u64 = 6000;
 /// Blocks that are asked about.
 const WINDOW: u64 = 1900;
 /// Light peers at once: the credit of each stays out of the way.
@@ -27,12 +27,13 @@ const CONNECTIONS: usize = 4;
 /// Questions under way over all of them.
 const INFLIGHT: usize = 16;
 
-/// Questions of a run. Enough for two to six CPU seconds of geth's.
+/// Questions of a run: one to six CPU seconds of each server. Fewer than there are proofs, over all rounds and ways.
 fn requests(kind: Kind) -> u64 {
     match kind {
-        Kind::Headers1 => 40_000,
-        Kind::Headers192 => 1_600,
-        Kind::Proof | Kind::ProofAgain => 12_000,
+        Kind::Headers1 => 80_000,
+        Kind::Headers192 => 2_000,
+        Kind::Proof => 10_000,
+        Kind::ProofAgain => 24_000,
     }
 }
 
@@ -106,8 +107,8 @@ async fn rounds_of(ways: &[Way], spec: &Arc<ChainSpec>, rounds: usize) -> anyhow
     for round in 0..rounds {
         for (kind_index, kind) in Kind::ALL.into_iter().enumerate() {
             for (way_index, way) in ways.iter().enumerate() {
-                let outcome =
-                    measure(way, spec, kind, round as u64).await.with_context(|| way.name.to_owned())?;
+                let run = (round * ways.len() + way_index) as u64;
+                let outcome = measure(way, spec, kind, run).await.with_context(|| way.name.to_owned())?;
                 eprintln!(
                     "round {round}, {}, {}: {}",
                     kind.name(),
@@ -121,7 +122,7 @@ async fn rounds_of(ways: &[Way], spec: &Arc<ChainSpec>, rounds: usize) -> anyhow
     Ok(outcomes)
 }
 
-async fn measure(way: &Way, spec: &Arc<ChainSpec>, kind: Kind, round: u64) -> anyhow::Result<Outcome> {
+async fn measure(way: &Way, spec: &Arc<ChainSpec>, kind: Kind, run: u64) -> anyhow::Result<Outcome> {
     let mut peers = Vec::new();
     for _ in 0..CONNECTIONS {
         peers.push(LightPeer::connect(&way.address, spec).await?);
@@ -129,10 +130,11 @@ async fn measure(way: &Way, spec: &Arc<ChainSpec>, kind: Kind, round: u64) -> an
     let first = peers.first().context("a connection")?;
     ensure!(first.head() == BLOCKS, "the head is {}, not {BLOCKS}", first.head());
     let questions = Arc::new(Questions::fetch(first, WINDOW).await?);
-    // Other questions each round and way, so that no one gets another's cached answers.
-    let seed = round << 40;
-    let load = Load { kind, requests: requests(kind), inflight: INFLIGHT, seed };
-    Load { requests: load.requests / 10, seed: seed | 1 << 36, ..load }.run(&peers, &questions, &[]).await?;
+    // Other questions each run, so that no way gets another's cached answers.
+    let (requests, warm) = (requests(kind), requests(kind) / 10);
+    let seed = run * (requests + warm);
+    let load = Load { kind, requests, inflight: INFLIGHT, seed: seed + warm };
+    Load { requests: warm, seed, ..load }.run(&peers, &questions, &[]).await?;
     let outcome = load.run(&peers, &questions, &way.pids).await?;
     for peer in peers {
         peer.leave().await;

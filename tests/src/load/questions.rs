@@ -25,7 +25,7 @@ pub enum Kind {
     Headers1,
     /// 192 headers from a number on.
     Headers192,
-    /// The contract's account and one of its slots, in one request, hardly ever the same twice.
+    /// The contract's account and one of its slots, in one request, not twice the same.
     Proof,
     /// The same for one slot at each of a hundred blocks: what many light peers ask.
     ProofAgain,
@@ -135,12 +135,13 @@ impl Questions {
                 Question { query: Query::Headers { start, amount, skip: 0, reverse: false }, block }
             }
             Kind::Proof | Kind::ProofAgain => {
-                // The newest blocks: their state is what servers still have.
-                let recent = blocks.min(STATES);
-                let block = blocks - 1 - pick(recent);
+                // The newest blocks: their state is what servers still have. Every slot comes once at each of them
+                // before any comes again.
+                let recent = blocks.min(STATES) as u64;
+                let block = blocks - 1 - usize::try_from(index % recent).unwrap_or(0);
                 let number = self.first + block as u64;
                 let slots = if kind == Kind::Proof { (number - 1) / BUSY_EVERY + 1 } else { 1 };
-                let slot = 1 + BUSY_EVERY * (mix(chance) % slots);
+                let slot = 1 + BUSY_EVERY * (index / recent % slots);
                 let hash = self.headers[block].hash;
                 let account = keccak256(CONTRACT);
                 let request = |account, key| ProofRequest { block: hash, account, key, from_level: 0 };
