@@ -34,6 +34,9 @@ const MAX_STRIKES: u32 = 3;
 /// Runs of 192 headers that are walked down from an announced head until they must have met our chain.
 const MAX_RUNS: usize = 12;
 
+/// Bytes of headers that such a walk may hold; a usual header has 600.
+const MAX_WALK_BYTES: usize = 16 * 1024 * 1024;
+
 /// Heads whose signed announcements are remembered.
 const ORIGIN_HEADS: usize = 16;
 
@@ -55,6 +58,8 @@ enum Stray {
     Header(#[from] HeaderError),
     #[error("its chain does not meet ours at or above block {root}")]
     OtherChain { root: u64 },
+    #[error("its chain leaves ours further back than is walked: not met down to block {oldest}")]
+    TooFar { oldest: u64 },
     #[error("it announced block {number} and cannot show it")]
     NotShown { number: u64 },
     #[error("it answered a question about headers with something else")]
@@ -66,11 +71,12 @@ enum Stray {
 }
 
 impl Stray {
-    /// Whether the full node is at fault. A reorg deeper than the headers we keep is nobody's lie.
+    /// Whether the full node is at fault. A reorg deeper than the headers we keep is nobody's lie: it may be ours
+    /// that is the wrong branch, by another full node's doing.
     fn is_lie(&self) -> bool {
         match self {
             Self::Header(error) => error.is_lie(),
-            Self::Ask(_) => false,
+            Self::Ask(_) | Self::TooFar { .. } => false,
             Self::Lie(_)
             | Self::OtherChain { .. }
             | Self::NotShown { .. }
@@ -146,10 +152,13 @@ impl Follower {
         if self.settle(&tip.head)? {
             return Ok(());
         }
-        let (ours, our_td) = {
+        let (root, ours, our_td) = {
             let chain = self.chain();
-            (chain.head().header.number, chain.head().td)
+            (chain.root_number(), chain.head().header.number, chain.head().td)
         };
+        if tip.head.number < root {
+            return Ok(()); // it is still on its way to the checkpoint, which says nothing against it
+        }
         if tip.head.td <= our_td && self.heads.borrow().is_some() {
             // Not heavier than ours, so nothing to follow; but what is announced must exist. Further back than
             // one question reaches a branch is left alone.
@@ -220,16 +229,19 @@ impl Follower {
             (chain.root_number(), chain.head().header.number)
         };
         let mut runs: Vec<Vec<Bytes>> = Vec::new();
+        let mut bytes = 0;
         let (mut from, mut number) = (head.hash, head.number);
         loop {
             let missing = number.saturating_sub(ours.saturating_sub(depth)).max(1);
             let amount = if runs.is_empty() { missing.min(limit::HEADERS) } else { limit::HEADERS };
             let mut headers = self.headers(upstream, HashOrNumber::Hash(from), amount, true).await?;
+            self.cut_below_meeting(&mut headers);
             let Some(oldest) = headers.last() else {
                 return Err(Stray::NotShown { number });
             };
             let (oldest_number, parent) = link_of(oldest)?;
             headers.reverse();
+            bytes += headers.iter().map(|header| header.len()).sum::<usize>();
             runs.push(headers);
             if self.chain().number_of(&parent).is_some() {
                 break;
@@ -238,8 +250,8 @@ impl Follower {
             if oldest_number <= root + 1 || oldest_number > number {
                 return Err(Stray::OtherChain { root });
             }
-            if runs.len() >= MAX_RUNS {
-                return Err(Stray::OtherChain { root: oldest_number });
+            if runs.len() >= MAX_RUNS || bytes > MAX_WALK_BYTES {
+                return Err(Stray::TooFar { oldest: oldest_number });
             }
             (from, number) = (parent, oldest_number - 1);
         }
@@ -247,6 +259,17 @@ impl Follower {
             self.insert(&headers).await?;
         }
         Ok(())
+    }
+
+    /// Of a run towards genesis drops what lies below the place where it leaves our chain: that is ours already,
+    /// and may reach down to the root, whose own parent nobody knows.
+    fn cut_below_meeting(&self, headers: &mut Vec<Bytes>) {
+        let chain = self.chain();
+        let meets =
+            |rlp: &Bytes| link_of(rlp).is_ok_and(|(_, parent)| chain.number_of(&parent).is_some());
+        if let Some(lowest) = headers.iter().position(meets) {
+            headers.truncate(lowest + 1);
+        }
     }
 
     async fn headers(
@@ -357,4 +380,17 @@ fn check_run(start: HashOrNumber, amount: u64, reverse: bool, headers: &[Bytes])
         previous = Some((number, hash, parent));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_that_leaves_ours_far_back_is_nobodys_lie() {
+        assert!(!Stray::TooFar { oldest: 5 }.is_lie());
+        assert!(!Stray::Header(HeaderError::TooDeep { number: 5 }).is_lie());
+        assert!(Stray::OtherChain { root: 0 }.is_lie());
+        assert!(Stray::NotShown { number: 5 }.is_lie());
+    }
 }
