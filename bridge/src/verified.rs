@@ -95,6 +95,7 @@ impl Verified {
         let mut asked: BTreeSet<SessionId> = BTreeSet::new();
         let mut partial = None;
         let mut refused = false;
+        let mut busy = false;
         let mut silent: BTreeSet<SessionId> = BTreeSet::new();
         let mut timed_out = false;
         loop {
@@ -110,6 +111,9 @@ impl Verified {
                 }
                 if let Some(partial) = partial {
                     return Ok(partial);
+                }
+                if busy {
+                    return Err(BackendError::Busy);
                 }
                 if refused {
                     return Err(BackendError::NotServed);
@@ -135,7 +139,7 @@ impl Verified {
                         AskError::Timeout => {
                             silent.insert(upstream.id());
                         }
-                        AskError::QueueFull => return Err(BackendError::Busy),
+                        AskError::QueueFull => busy = true,
                         // It has forgotten the question, and takes it again after its Resume.
                         AskError::Stopped => {
                             asked.remove(&upstream.id());
