@@ -3,17 +3,11 @@
 use std::time::Duration;
 
 use libp2p::{
-    identify, identity, memory_connection_limits, ping,
+    identify, identity, memory_connection_limits,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
-use crate::{HostLimits, gate::Gate, streams::Streams};
-
-/// How often an idle peer is asked whether it is there.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
-
-/// Time for its answer.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
+use crate::{HostLimits, gate::Gate, ping, streams::Streams};
 
 /// How often identify is repeated on a connection.
 const IDENTIFY_INTERVAL: Duration = Duration::from_secs(300);
@@ -44,13 +38,12 @@ impl Behaviour {
             .with_push_listen_addr_updates(false)
             .with_hide_listen_addrs(true)
             .with_cache_size(0);
-        let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
         let memory = limits.memory.map(memory_connection_limits::Behaviour::with_max_bytes);
         Self {
             gate: Gate::new(limits.clone()),
             memory: Toggle::from(memory),
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping),
+            ping: ping::Behaviour::default(),
             streams,
         }
     }

@@ -14,6 +14,7 @@ mod gate;
 mod host;
 mod identity;
 mod item_io;
+mod ping;
 mod stack;
 mod streams;
 mod swarm;

@@ -16,7 +16,6 @@ use libp2p::{
     core::transport::ListenerId,
     identify,
     multiaddr::Protocol as Part,
-    ping,
     swarm::{
         ConnectionId, DialError, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -27,13 +26,14 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, trace, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     ConnectionKey, HostError, Listen, OpenError,
     behaviour::{Behaviour, BehaviourEvent},
     convert::{Target, clean_agent, in_full, listen_address},
     identity::wire_peer_id,
+    ping::{self, Finding},
     streams::OpenRequest,
 };
 
@@ -270,13 +270,14 @@ impl Task {
                 let agent = clean_agent(&info.agent_version);
                 self.swarm.behaviour().streams.set_agent(connection_id, agent);
             }
-            BehaviourEvent::Ping(ping::Event { peer, connection, result }) => match result {
-                Err(ping::Failure::Timeout) => {
+            BehaviourEvent::Ping(ping::Event { peer, connection, finding }) => match finding {
+                Finding::Silent => {
                     debug!(peer = %wire_peer_id(&peer), "peer does not answer pings; connection closed");
                     self.swarm.close_connection(connection);
                 }
-                Err(failure) => trace!(peer = %wire_peer_id(&peer), %failure, "ping failed"),
-                Ok(_) => {}
+                Finding::Unsupported => {
+                    debug!(peer = %wire_peer_id(&peer), "peer takes no pings; connection kept");
+                }
             },
             BehaviourEvent::Identify(_) => {}
             BehaviourEvent::Gate(never) | BehaviourEvent::Memory(never) | BehaviourEvent::Streams(never) => {

@@ -1,0 +1,263 @@
+//! One connection's pings, libp2p `ping/ping.md`: the peer's are answered whatever becomes of ours.
+//!
+//! ```text
+//! /ipfs/ping/1.0.0      32 bytes there, the same 32 bytes back, as often as the opener likes
+//! ```
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, future::BoxFuture};
+use libp2p::{
+    Stream, StreamProtocol,
+    core::upgrade::ReadyUpgrade,
+    swarm::{
+        ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol,
+        handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
+    },
+};
+use tokio::{
+    task::yield_now,
+    time::{Instant, Sleep, sleep_until, timeout},
+};
+use tracing::debug;
+
+use super::Finding;
+
+pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/ping/1.0.0");
+
+/// Bytes of a ping, and of its answer.
+pub(super) const PAYLOAD: usize = 32;
+
+/// How often the peer is asked whether it is there.
+const INTERVAL: Duration = Duration::from_secs(15);
+
+/// Time for its answer, and before that for agreeing on the protocol.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Unanswered pings in a row after which the peer counts as silent. The first is free: on a slow line a ping may
+/// wait behind a large answer.
+const MAX_MISSED: u32 = 2;
+
+/// The peer's ping streams that are answered at a time, as the specification asks for; a further one ends the
+/// oldest, which may be a forgotten one.
+pub(super) const MAX_STREAMS: usize = 2;
+
+/// Longest time from one of the peer's pings to the next on a stream, the answer included.
+pub(super) const STALL: Duration = Duration::from_secs(60);
+
+/// Time to say goodbye on a stream that the peer has ended.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+type Event = ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, (), Finding>;
+
+/// The handler of one connection.
+pub(crate) struct Handler {
+    /// The peer's streams, oldest first.
+    answering: VecDeque<BoxFuture<'static, ()>>,
+    asking: Asking,
+    /// When the next ping is due.
+    alarm: Pin<Box<Sleep>>,
+    missed: u32,
+    /// To be told.
+    finding: Option<Finding>,
+}
+
+/// Where our ping is.
+enum Asking {
+    /// Until the alarm; with the stream of the ping before, if that lives.
+    Resting(Option<Stream>),
+    Opening,
+    Asked(BoxFuture<'static, Result<Stream, AskError>>),
+    /// The peer does not take pings.
+    Never,
+}
+
+impl Handler {
+    pub(super) fn new() -> Self {
+        Self {
+            answering: VecDeque::with_capacity(MAX_STREAMS),
+            asking: Asking::Resting(None),
+            alarm: Box::pin(sleep_until(Instant::now())),
+            missed: 0,
+            finding: None,
+        }
+    }
+
+    fn poll_asking(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            if let Some(finding) = self.finding.take() {
+                return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(finding));
+            }
+            match &mut self.asking {
+                Asking::Resting(stream) => {
+                    ready!(self.alarm.as_mut().poll(cx));
+                    match stream.take() {
+                        Some(stream) => self.asking = Asking::Asked(ask(stream).boxed()),
+                        None => {
+                            self.asking = Asking::Opening;
+                            let protocol = self.listen_protocol();
+                            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
+                                protocol,
+                            });
+                        }
+                    }
+                }
+                Asking::Asked(answer) => match ready!(answer.poll_unpin(cx)) {
+                    Ok(stream) => {
+                        self.missed = 0;
+                        self.rest(Some(stream));
+                    }
+                    Err(AskError::Timeout) => self.miss(),
+                    Err(AskError::Stream(error)) => self.lose(&error),
+                },
+                Asking::Opening | Asking::Never => return Poll::Pending,
+            }
+        }
+    }
+
+    fn rest(&mut self, stream: Option<Stream>) {
+        self.asking = Asking::Resting(stream);
+        self.alarm.as_mut().reset(Instant::now() + INTERVAL);
+    }
+
+    /// No answer in time. The next ping goes out at once: it has waited long enough.
+    fn miss(&mut self) {
+        self.asking = Asking::Resting(None);
+        self.alarm.as_mut().reset(Instant::now());
+        self.missed += 1;
+        if self.missed >= MAX_MISSED {
+            self.finding = Some(Finding::Silent);
+        }
+    }
+
+    /// The peer may take one ping a stream, or end streams that rest: that is no reason to part.
+    fn lose(&mut self, error: &io::Error) {
+        debug!(%error, "ping stream ended");
+        self.rest(None);
+    }
+
+    fn not_opened(&mut self, error: StreamUpgradeError<Infallible>) {
+        match error {
+            StreamUpgradeError::NegotiationFailed => {
+                self.asking = Asking::Never;
+                self.finding = Some(Finding::Unsupported);
+            }
+            StreamUpgradeError::Timeout => self.miss(),
+            StreamUpgradeError::Io(error) => self.lose(&error),
+            StreamUpgradeError::Apply(never) => match never {},
+        }
+    }
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler")
+            .field("answering", &self.answering.len())
+            .field("missed", &self.missed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ConnectionHandler for Handler {
+    type FromBehaviour = Infallible;
+    type ToBehaviour = Finding;
+    type InboundProtocol = ReadyUpgrade<StreamProtocol>;
+    type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
+    type InboundOpenInfo = ();
+    type OutboundOpenInfo = ();
+
+    fn listen_protocol(&self) -> SubstreamProtocol<ReadyUpgrade<StreamProtocol>> {
+        SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ()).with_timeout(TIMEOUT)
+    }
+
+    fn on_behaviour_event(&mut self, never: Infallible) {
+        match never {}
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        self.answering.retain_mut(|stream| stream.poll_unpin(cx).is_pending());
+        self.poll_asking(cx)
+    }
+
+    fn on_connection_event(
+        &mut self,
+        event: ConnectionEvent<'_, ReadyUpgrade<StreamProtocol>, ReadyUpgrade<StreamProtocol>>,
+    ) {
+        match event {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
+                let mut stream = protocol;
+                stream.ignore_for_keep_alive();
+                if self.answering.len() >= MAX_STREAMS {
+                    self.answering.pop_front();
+                }
+                self.answering.push_back(answer(stream).boxed());
+            }
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) => {
+                let mut stream = protocol;
+                stream.ignore_for_keep_alive();
+                self.asking = Asking::Asked(ask(stream).boxed());
+            }
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => self.not_opened(error),
+            _ => {} // addresses and lists of protocols
+        }
+    }
+}
+
+/// Answers pings until the peer ends the stream or stalls.
+pub(super) async fn answer<S>(mut stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Ok(Ok(())) = timeout(STALL, echo(&mut stream)).await {
+        yield_now().await; // a flood of pings takes turns with the connection's other streams
+    }
+    // If this fails the stream is reset by being dropped, which ends it just as well.
+    let _ = timeout(CLOSE_TIMEOUT, stream.close()).await;
+}
+
+async fn echo<S>(stream: &mut S) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut payload = [0; PAYLOAD];
+    stream.read_exact(&mut payload).await?;
+    stream.write_all(&payload).await?;
+    stream.flush().await
+}
+
+/// Why a ping has no answer.
+#[derive(Debug)]
+enum AskError {
+    Timeout,
+    /// The stream ended, or something else than the ping came back.
+    Stream(io::Error),
+}
+
+/// Sends a ping and waits for its answer; gives the stream back for the next.
+async fn ask<S>(mut stream: S) -> Result<S, AskError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let round = async {
+        let payload: [u8; PAYLOAD] = rand::random();
+        stream.write_all(&payload).await?;
+        stream.flush().await?;
+        let mut answer = [0; PAYLOAD];
+        stream.read_exact(&mut answer).await?;
+        if answer == payload { Ok(()) } else { Err(io::Error::other("not what was sent came back")) }
+    };
+    match timeout(TIMEOUT, round).await {
+        Ok(Ok(())) => Ok(stream),
+        Ok(Err(error)) => Err(AskError::Stream(error)),
+        Err(_elapsed) => Err(AskError::Timeout),
+    }
+}
