@@ -11,7 +11,7 @@ use alloy_primitives::{B256, Bytes, keccak256};
 use causeway_translate::AskError;
 use causeway_verify::{HeaderChain, HeaderError, Lie, check};
 use causeway_wire::{
-    Answer, HashOrNumber, Head, HeadUpdate, Query,
+    Answer, HashOrNumber, Head, HeadUpdate, NodeKey, Query,
     les::{Announce, Origin, limit},
 };
 use tokio::sync::watch;
@@ -148,7 +148,7 @@ impl Follower {
 
     /// Brings the chain to the tip of one full node, if that is heavier than ours.
     async fn catch_up(&self, upstream: &Upstream, tip: &Tip) -> Result<(), Stray> {
-        self.remember_origin(tip);
+        self.remember_origin(causeway_transports::node_key(&upstream.peer()), tip);
         if self.settle(&tip.head)? {
             return Ok(());
         }
@@ -265,8 +265,7 @@ impl Follower {
     /// and may reach down to the root, whose own parent nobody knows.
     fn cut_below_meeting(&self, headers: &mut Vec<Bytes>) {
         let chain = self.chain();
-        let meets =
-            |rlp: &Bytes| link_of(rlp).is_ok_and(|(_, parent)| chain.number_of(&parent).is_some());
+        let meets = |rlp: &Bytes| link_of(rlp).is_ok_and(|(_, parent)| chain.number_of(&parent).is_some());
         if let Some(lowest) = headers.iter().position(meets) {
             headers.truncate(lowest + 1);
         }
@@ -294,7 +293,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Publishes the chain's head, if it is heavier than the one published before.
+    /// Publishes the chain's head, if it is heavier than the one published before or more full nodes signed it.
     fn publish(&self) {
         let update = {
             let chain = self.chain();
@@ -303,15 +302,21 @@ impl Follower {
         };
         self.heads.send_if_modified(|published| {
             let heavier = published.as_ref().is_none_or(|old| update.head.td > old.head.td);
+            let signed = published
+                .as_ref()
+                .is_some_and(|old| update.head == old.head && update.origins.len() > old.origins.len());
             if heavier {
                 debug!(number = update.head.number, hash = %update.head.hash, "new verified head");
+            }
+            if heavier || signed {
                 *published = Some(Arc::new(update));
             }
-            heavier
+            heavier || signed
         });
     }
 
-    fn remember_origin(&self, tip: &Tip) {
+    /// Keeps the signatures of an announced head. `author`: who announced it.
+    fn remember_origin(&self, author: Option<NodeKey>, tip: &Tip) {
         let signed: Vec<_> =
             tip.origins.iter().filter(|origin| check::origin(origin).is_ok()).cloned().collect();
         if signed.is_empty() {
@@ -326,8 +331,14 @@ impl Follower {
         }
         let Some((_, of_head)) = origins.iter_mut().find(|(hash, _)| *hash == tip.head.hash) else { return };
         for origin in signed {
-            if of_head.len() < Announce::MAX_ORIGINS && of_head.iter().all(|other| other.node != origin.node)
-            {
+            if of_head.iter().any(|other| other.node == origin.node) {
+                continue;
+            }
+            // What our own full nodes sign goes before what they pass on: anybody can make up signers.
+            if author == Some(origin.node) {
+                of_head.insert(0, origin);
+                of_head.truncate(Announce::MAX_ORIGINS);
+            } else if of_head.len() < Announce::MAX_ORIGINS {
                 of_head.push(origin);
             }
         }

@@ -13,7 +13,7 @@ use causeway_translate::{AskError, Client, ClientCommand, ClientConfig, Fault, T
 use causeway_transports::{CloseReason, Incoming, Session, SessionEvent};
 use causeway_wire::{
     Answer, Head, NodeKey, PeerId, Query, SessionId,
-    les::{Origin, Status, Version},
+    les::{Announce, Origin, Status, Version},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -349,7 +349,10 @@ impl Task {
                 }
                 ClientCommand::Greeted(status) => self.greet(*status),
                 ClientCommand::Announced(announce) => {
-                    let Some(head) = announce.head else { continue };
+                    let Some(head) = announce.head else {
+                        self.add_origins(announce.origins);
+                        continue;
+                    };
                     let mut origins = announce.origins;
                     origins.retain(|origin| origin.head == head);
                     if let (Some(node), Some(signature)) = (self.node, announce.signature) {
@@ -377,6 +380,20 @@ impl Task {
             }
         }
         true
+    }
+
+    /// Further origins of the head that it stands at.
+    fn add_origins(&self, origins: Vec<Origin>) {
+        let Some(tip) = &self.tip else { return };
+        tip.send_if_modified(|tip| {
+            let known = tip.origins.len();
+            for origin in origins.into_iter().filter(|origin| origin.head == tip.head) {
+                if tip.origins.len() <= Announce::MAX_ORIGINS && !tip.origins.contains(&origin) {
+                    tip.origins.push(origin);
+                }
+            }
+            tip.origins.len() > known
+        });
     }
 
     fn greet(&mut self, status: Status) {

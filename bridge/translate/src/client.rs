@@ -283,6 +283,8 @@ impl Client {
             // geth sends what is newest when its queue comes to it: of two quick heads the second one twice.
             service.announced = Some(*head);
             self.commands.push_back(ClientCommand::Announced(Box::new(announce)));
+        } else if announce.head.is_none() && self.config.origins && !announce.origins.is_empty() {
+            self.commands.push_back(ClientCommand::Announced(Box::new(announce)));
         }
         Ok(())
     }

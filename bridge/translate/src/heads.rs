@@ -3,7 +3,7 @@
 use alloy_primitives::B512;
 use causeway_wire::{
     Head, HeadUpdate, NodeKey,
-    les::{Announce, AnnounceKind},
+    les::{Announce, AnnounceKind, Origin},
 };
 use secp256k1::{
     Message, SecretKey,
@@ -55,7 +55,8 @@ impl Announcer {
     }
 
     /// The announcement of `latest` to a peer that was last told of `told`; `None` if it has nothing to be told.
-    /// Old clients drop whoever announces a total difficulty that did not grow.
+    /// Old clients drop whoever announces a total difficulty that did not grow, so further origins of the same
+    /// head go out without a head, and only to who asked for them.
     pub(crate) fn announce(
         &mut self,
         told: &HeadUpdate,
@@ -64,20 +65,14 @@ impl Announcer {
     ) -> Option<Announce> {
         let signature = match wish.kind {
             AnnounceKind::None => return None,
-            _ if latest.head.td <= told.head.td || latest.head.hash == told.head.hash => return None,
+            _ if latest.head.hash == told.head.hash => return further_origins(told, latest, wish),
+            _ if latest.head.td <= told.head.td => return None,
             AnnounceKind::Simple => None,
             AnnounceKind::Signed => Some(self.signature(&latest.head)),
         };
         let origins = if wish.origins { &latest.origins[..] } else { &[] };
-        Some(Announce {
-            head: Some(latest.head),
-            reorg_depth: latest.reorg_depth(told),
-            signature,
-            buffer: None,
-            costs: Vec::new(),
-            origins: origins.iter().take(Announce::MAX_ORIGINS).cloned().collect(),
-            update_bytes: 0,
-        })
+        let reorg_depth = latest.reorg_depth(told);
+        Some(Announce { signature, ..announcement(Some(latest.head), reorg_depth, origins) })
     }
 
     fn signature(&mut self, head: &Head) -> [u8; 65] {
@@ -89,6 +84,24 @@ impl Announcer {
                 signature
             }
         }
+    }
+}
+
+/// The origins that came since a head was told, with those told before.
+fn further_origins(told: &HeadUpdate, latest: &HeadUpdate, wish: Wish) -> Option<Announce> {
+    let further = wish.origins && latest.origins.len() > told.origins.len();
+    further.then(|| announcement(None, 0, &latest.origins))
+}
+
+fn announcement(head: Option<Head>, reorg_depth: u64, origins: &[Origin]) -> Announce {
+    Announce {
+        head,
+        reorg_depth,
+        signature: None,
+        buffer: None,
+        costs: Vec::new(),
+        origins: origins.iter().take(Announce::MAX_ORIGINS).cloned().collect(),
+        update_bytes: 0,
     }
 }
 

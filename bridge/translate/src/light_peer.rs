@@ -207,7 +207,8 @@ impl LightPeer {
 
     /// Our Status went out and told of this head.
     pub(crate) fn told_by_status(&mut self, update: Arc<HeadUpdate>) {
-        self.told = Some(update);
+        // A Status has no place for origins: they are still owed.
+        self.told = Some(Arc::new(HeadUpdate { origins: Arc::new([]), ..(*update).clone() }));
     }
 
     /// Goes on to serving once both Statuses are there. Returns what was held until then; `None` if it is not

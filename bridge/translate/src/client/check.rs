@@ -104,7 +104,8 @@ pub(super) struct UpdateBudget {
     /// In tenths of a byte, of which one flows in each millisecond.
     tenths: u64,
     recharge: Recharge,
-    asked_for: usize,
+    signature: usize,
+    origins: usize,
 }
 
 impl UpdateBudget {
@@ -112,12 +113,14 @@ impl UpdateBudget {
     pub(super) fn new(signed: bool, origins: bool, now: Instant) -> Self {
         let signature = if signed { SIGNATURE_BYTES } else { 0 };
         let origins = if origins { ORIGINS_BYTES } else { 0 };
-        Self { tenths: UPDATE_BYTES * 10, recharge: Recharge::new(1, now), asked_for: signature + origins }
+        Self { tenths: UPDATE_BYTES * 10, recharge: Recharge::new(1, now), signature, origins }
     }
 
     /// Charges an Announce.
     pub(super) fn charge(&mut self, announce: &Announce, now: Instant) -> Result<(), Fault> {
-        let free = if announce.head.is_some() { self.asked_for } else { 0 };
+        let signature = if announce.head.is_some() { self.signature } else { 0 };
+        let origins = if announce.head.is_some() || !announce.origins.is_empty() { self.origins } else { 0 };
+        let free = signature + origins;
         let bytes = announce.update_bytes.saturating_sub(free) as u64;
         self.tenths = self.tenths.saturating_add(self.recharge.gained(now)).min(UPDATE_BYTES * 10);
         match self.tenths.checked_sub(bytes.saturating_mul(10)) {

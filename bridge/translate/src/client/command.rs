@@ -71,7 +71,8 @@ pub enum ClientCommand {
     },
     /// The Statuses agree; questions may be asked.
     Greeted(Box<Status>),
-    /// The server announced a head. Updates of parameters alone are not told.
+    /// The server announced a head, or, without a head, further origins of the one before. Updates of parameters
+    /// alone are not told.
     Announced(Box<Announce>),
     /// The outcome of [`Client::ask`]. Unverified.
     Answered {
