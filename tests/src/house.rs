@@ -21,6 +21,7 @@ use secp256k1::SecretKey;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::relay::client_config;
 pub use self::relay::{Relay, RelayOptions};
 
 /// Longest wait for what should happen at once; generous, as the machine may be busy.

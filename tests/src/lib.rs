@@ -11,3 +11,4 @@ pub mod light_peer;
 pub mod load;
 pub mod lying_proxy;
 pub mod probe;
+pub mod verifying_peer;

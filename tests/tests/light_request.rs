@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use alloy_primitives::{Address, B256, keccak256};
+use causeway_bridge::Backend;
 use causeway_devnet::genesis;
 use causeway_tests::{
     full_node,
     house::{Chain, FullNode, Relay, RelayOptions, Way},
     light_peer::{Heard, LightPeer},
     probe::{self, Probe},
+    verifying_peer::VerifyingPeer,
 };
 use causeway_wire::{
     AccountKey, Answer, CodeRequest, HashOrNumber, HelperTrie, HelperTrieRequest, ProofRequest, Query,
@@ -87,6 +89,23 @@ async fn every_kind_is_answered_over_every_way_in_every_version() {
             }
             peer.leave().await;
         }
+    }
+    house.stop().await;
+}
+
+/// The product's own light side, which checks all of it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_verifies_on_the_light_side() {
+    let house = House::start().await;
+    for way in Way::ALL {
+        let peer = VerifyingPeer::connect(&house.relay.address(way)).await;
+        for probe in Probe::ALL {
+            let answer = peer.verified.answer(probe.query(&house.chain.backend)).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{way:?} {probe:?}: {error}"));
+            assert!(probe::same(&answer, &probe.answer(&house.chain.backend)), "{way:?} {probe:?}");
+        }
+        assert!(peer.upstream.is_live());
+        peer.leave().await;
     }
     house.stop().await;
 }

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use causeway_tests::{
     full_node::{Lie, LyingNode},
-    house::{Chain, Relay, RelayOptions, Way},
+    house::{Chain, Relay, RelayOptions, Way, eventually},
     light_peer::{Heard, LightPeer},
+    verifying_peer::VerifyingPeer,
 };
 use causeway_verify::Quorum;
 use causeway_wire::{
@@ -110,5 +111,34 @@ async fn origins_are_never_sent_unasked() {
     for peer in [simple, signed, nothing] {
         peer.leave().await;
     }
+    house.stop().await;
+}
+
+/// The product's own light peer, and a second relay behind the first: signatures pass through both.
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_pass_through_two_relays() {
+    let house = House::start().await;
+    let second = Relay::start(RelayOptions::default()).await;
+    second.admit(&house.relay.address(Way::Rlpx)).await.expect("a relay is a full node to others");
+    second.reaches(house.chain.head().head.hash).await;
+    let near = VerifyingPeer::connect(&house.relay.address(Way::Quic)).await;
+    let far = VerifyingPeer::connect(&second.address(Way::WebSocket)).await;
+
+    for _ in 0..3 {
+        let head = house.chain.grow().head;
+        for peer in [&near, &far] {
+            let trusted = || {
+                let mut quorum = Quorum::new(house.keys(), 100);
+                quorum.announce_all(&peer.follower.origins_of(&head.hash)).expect("checked before");
+                quorum.is_trusted(&head)
+            };
+            eventually("all full nodes' signatures arrive", trusted).await;
+            assert!(peer.upstream.is_live());
+        }
+    }
+
+    near.leave().await;
+    far.leave().await;
+    second.stop().await;
     house.stop().await;
 }
