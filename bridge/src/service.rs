@@ -13,6 +13,7 @@ use bytes::Bytes;
 use causeway_translate::{Command, MessageId, ServerConfig, Ticket, Translator, Unanswered};
 use causeway_transports::{CloseReason, Incoming, SendError, Session, SessionEvent, Slot};
 use causeway_wire::{Answer, SessionId, les::Version};
+use futures::FutureExt;
 use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, Span, debug, info, info_span, trace};
@@ -260,7 +261,15 @@ impl<B: Backend> Service<B> {
     fn send(&mut self, id: SessionId, code: u64, payload: Bytes, slot: Option<Slot>) {
         let Some(peer) = self.peers.get(&id) else { return };
         let sent = match slot {
-            Some(slot) => peer.session.try_reply(code, payload, slot),
+            Some(slot) => {
+                let session = peer.session.clone();
+                let mut reply = Box::pin(async move { session.reply(code, payload, slot).await });
+                // Without room it waits, with its place in the window, for the peer to read.
+                reply.as_mut().now_or_never().unwrap_or_else(|| {
+                    self.tasks.spawn(reply);
+                    Ok(())
+                })
+            }
             None => peer.session.try_send(code, payload),
         };
         match sent {

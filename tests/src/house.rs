@@ -109,7 +109,7 @@ pub fn transports_config(secret_key: SecretKey, name: &str) -> TransportsConfig 
 }
 
 /// A socket on the loopback, with a free port.
-pub(crate) fn any_port() -> SocketAddr {
+pub fn any_port() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn chain_identity() -> ChainIdentity {
 }
 
 /// A server with the default promise, whose questions may take `patience`.
-pub(crate) fn server_config(signing_key: SecretKey, patience: Duration) -> ServerConfig {
+pub fn server_config(signing_key: SecretKey, patience: Duration) -> ServerConfig {
     ServerConfig {
         chain: chain_identity(),
         flow: ServerConfig::default_flow(),
@@ -223,7 +223,11 @@ impl FullNode {
     }
 }
 
-pub(crate) fn devp2p_address(transports: &Transports) -> Address {
+/// Where RLPx listens.
+///
+/// # Panics
+/// If it does not.
+pub fn devp2p_address(transports: &Transports) -> Address {
     let addr = transports.devp2p_addr().expect("it listens");
     Address::Devp2p { key: transports.node_key(), addr }
 }

@@ -128,7 +128,7 @@ impl Session {
     /// # Errors
     /// [`SendError::Full`] if the peer has not read what was sent before; [`SendError::Closed`].
     pub fn try_send(&self, code: u64, payload: Bytes) -> Result<(), SendError> {
-        self.put(code, payload, None)
+        self.put(code, payload, &mut None)
     }
 
     /// As [`Session::try_send`], and frees the slot of the question only when its answer was written: a peer
@@ -137,21 +137,49 @@ impl Session {
     /// # Errors
     /// As [`Session::try_send`].
     pub fn try_reply(&self, code: u64, payload: Bytes, slot: Slot) -> Result<(), SendError> {
-        self.put(code, payload, Some(slot))
+        self.put(code, payload, &mut Some(slot))
     }
 
-    fn put(&self, code: u64, payload: Bytes, slot: Option<Slot>) -> Result<(), SendError> {
+    /// As [`Session::try_reply`], but waits for room where there is none: who asked for a window of large answers
+    /// is owed them all, and one that does not read at all runs out of [`Limits::write`]. What waits here is
+    /// bounded by the slots that it holds.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    pub async fn reply(&self, code: u64, payload: Bytes, slot: Slot) -> Result<(), SendError> {
+        let mut slot = Some(slot);
+        match self.put(code, payload.clone(), &mut slot) {
+            Err(SendError::Full) => {}
+            outcome => return outcome,
+        }
+        let room = async {
+            let cost = cost_of(&payload).map_err(|_| SendError::Closed)?;
+            let room = Arc::clone(&self.inner.room).acquire_many_owned(cost).await;
+            let place = self.inner.outbox.reserve().await;
+            Ok((room.map_err(|_| SendError::Closed)?, place.map_err(|_| SendError::Closed)?))
+        };
+        let (room, place) = tokio::select! {
+            biased;
+            () = self.inner.outbox.closed() => return Err(SendError::Closed),
+            room = room => room?,
+        };
+        place.send(Outgoing { code, payload, held: Held { _room: room, _slot: slot.take() } });
+        Ok(())
+    }
+
+    /// Puts a message into the outbox, with the slot; leaves the slot alone if it is not taken.
+    fn put(&self, code: u64, payload: Bytes, slot: &mut Option<Slot>) -> Result<(), SendError> {
         if self.inner.ending.is_due() || self.inner.outbox.is_closed() {
             return Err(SendError::Closed);
         }
-        let cost =
-            u32::try_from(payload.len().saturating_add(MESSAGE_OVERHEAD)).map_err(|_| SendError::Full)?;
+        let cost = cost_of(&payload)?;
         let room = Arc::clone(&self.inner.room).try_acquire_many_owned(cost).map_err(|_| SendError::Full)?;
-        let outgoing = Outgoing { code, payload, held: Held { _room: room, _slot: slot } };
-        self.inner.outbox.try_send(outgoing).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SendError::Full,
-            mpsc::error::TrySendError::Closed(_) => SendError::Closed,
-        })
+        let place = self.inner.outbox.try_reserve().map_err(|error| match error {
+            mpsc::error::TrySendError::Full(()) => SendError::Full,
+            mpsc::error::TrySendError::Closed(()) => SendError::Closed,
+        })?;
+        place.send(Outgoing { code, payload, held: Held { _room: room, _slot: slot.take() } });
+        Ok(())
     }
 
     /// Ends the session: what was sent before is still written, then the devp2p `reason` where the stack
@@ -199,6 +227,11 @@ impl Session {
     pub fn client(&self) -> &str {
         &self.inner.about.client
     }
+}
+
+/// What a message takes of the outbox's bytes.
+fn cost_of(payload: &Bytes) -> Result<u32, SendError> {
+    u32::try_from(payload.len().saturating_add(MESSAGE_OVERHEAD)).map_err(|_| SendError::Full)
 }
 
 /// A message on its way to the peer.
