@@ -148,8 +148,7 @@ impl Follower {
 
     /// Brings the chain to the tip of one full node, if that is heavier than ours.
     async fn catch_up(&self, upstream: &Upstream, tip: &Tip) -> Result<(), Stray> {
-        self.remember_origin(causeway_transports::node_key(&upstream.peer()), tip);
-        if self.settle(&tip.head)? {
+        if self.settle(upstream, tip)? {
             return Ok(());
         }
         let (root, ours, our_td) = {
@@ -164,16 +163,16 @@ impl Follower {
             // one question reaches a branch is left alone.
             if ours.saturating_sub(tip.head.number) < limit::HEADERS {
                 self.join(upstream, &tip.head, tip.reorg_depth).await?;
-                if !self.settle(&tip.head)? {
+                if !self.settle(upstream, tip)? {
                     return Err(Stray::NotShown { number: tip.head.number });
                 }
             }
             return Ok(());
         }
         self.approach(upstream, tip.head.number).await?;
-        if !self.settle(&tip.head)? {
+        if !self.settle(upstream, tip)? {
             self.join(upstream, &tip.head, tip.reorg_depth).await?;
-            if !self.settle(&tip.head)? {
+            if !self.settle(upstream, tip)? {
                 return Err(Stray::NotShown { number: tip.head.number });
             }
         }
@@ -181,13 +180,15 @@ impl Follower {
     }
 
     /// Whether the announced head is known by now; if so, checks what was claimed of it and publishes.
-    fn settle(&self, head: &Head) -> Result<bool, Stray> {
+    fn settle(&self, upstream: &Upstream, tip: &Tip) -> Result<bool, Stray> {
         let chain = self.chain();
-        if chain.number_of(&head.hash).is_none() {
+        if chain.number_of(&tip.head.hash).is_none() {
             return Ok(false);
         }
-        chain.check_announced(head)?;
+        chain.check_announced(&tip.head)?;
         drop(chain);
+        // Not before: made-up heads would push out the origins of real ones.
+        self.remember_origin(causeway_transports::node_key(&upstream.peer()), tip);
         self.publish();
         Ok(true)
     }

@@ -155,7 +155,9 @@ fn serves(upstream: &Upstream, query: &Query, number: Option<u64>) -> bool {
         let Some(since) = since else { return false };
         number.is_none_or(|number| {
             let recent = recent.unwrap_or(0);
-            number >= since && (recent == 0 || number.saturating_add(recent).saturating_add(4) > head)
+            number <= head
+                && number >= since
+                && (recent == 0 || number.saturating_add(recent).saturating_add(4) > head)
         })
     };
     match query {

@@ -67,6 +67,20 @@ pub(crate) fn joined(answers: Vec<Answer>) -> Option<Answer> {
     Some(whole)
 }
 
+/// Bytes that an answer's items hold.
+pub(crate) fn size(answer: &Answer) -> usize {
+    let sum = |items: &[alloy_primitives::Bytes]| items.iter().map(|item| item.len()).sum::<usize>();
+    match answer {
+        Answer::Headers(items)
+        | Answer::Bodies(items)
+        | Answer::Receipts(items)
+        | Answer::Codes(items)
+        | Answer::Proofs(items) => sum(items),
+        Answer::HelperTries { nodes, auxiliary } => sum(nodes) + sum(auxiliary),
+        Answer::TransactionStatus(statuses) => statuses.iter().map(|status| status.error.len()).sum(),
+    }
+}
+
 /// Nodes of a further answer, those left out that the others hold already: one list has each node once.
 fn add_nodes(whole: &mut Vec<alloy_primitives::Bytes>, more: Vec<alloy_primitives::Bytes>) {
     let held: BTreeSet<_> = whole.iter().map(keccak256).collect();

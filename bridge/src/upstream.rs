@@ -13,7 +13,7 @@ use causeway_translate::{AskError, Client, ClientCommand, ClientConfig, Fault, T
 use causeway_transports::{CloseReason, Incoming, Session, SessionEvent};
 use causeway_wire::{
     Answer, Head, NodeKey, PeerId, Query, SessionId,
-    les::{Announce, Origin, Status, Version},
+    les::{Announce, Origin, Status, Version, limit},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,6 +23,16 @@ use crate::{split, until};
 
 /// Questions handed to an upstream's task and not yet taken by it.
 const ASK_QUEUE: usize = 256;
+
+/// Pieces that one question may fall into. A full node whose buffer asks for more is of no use for it.
+const MAX_PIECES: usize = 16;
+
+/// What a failure weighs against good answers, one each: who is silent about one kind of question is not
+/// first in line again because it answers another.
+const FAILURE_WEIGHT: u64 = 16;
+
+/// Failures beyond this make no difference.
+const MAX_FAILURES: u64 = 1024;
 
 /// Disconnect reason for a full node that lied: sub-protocol error.
 const REASON_LIE: u8 = 0x10;
@@ -169,9 +179,18 @@ impl Upstream {
                 None => Err(AskError::NotServed),
             };
         }
+        if pieces.len() > MAX_PIECES {
+            return Err(AskError::NotServed);
+        }
         let mut answers = Vec::with_capacity(pieces.len());
+        let mut size = 0;
         for piece in pieces {
-            answers.push(self.ask_whole(piece).await?);
+            let answer = self.ask_whole(piece).await?;
+            size += split::size(&answer);
+            if size > limit::ANSWER_BYTES {
+                return Err(AskError::NotServed);
+            }
+            answers.push(answer);
         }
         // The client role refuses an answer of another kind than its question.
         split::joined(answers).ok_or(AskError::NotServed)
@@ -199,15 +218,17 @@ impl Upstream {
         let old = self.inner.latency.load(Ordering::Relaxed);
         let new = if old == 0 { sample } else { old - old / 8 + sample / 8 };
         self.inner.latency.store(new, Ordering::Relaxed);
-        self.inner.failures.store(0, Ordering::Relaxed);
+        let better = |failures: u64| failures.checked_sub(1);
+        let _ = self.inner.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, better);
     }
 
     /// Counts a question that it left unanswered, or answered in part only.
     pub fn record_failure(&self) {
-        self.inner.failures.fetch_add(1, Ordering::Relaxed);
+        let worse = |failures: u64| Some(failures.saturating_add(FAILURE_WEIGHT).min(MAX_FAILURES));
+        let _ = self.inner.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, worse);
     }
 
-    /// Failures since its last good answer, questions under way, answer time in microseconds: less is better.
+    /// Weighted failures less good answers, questions under way, answer time in microseconds: less is better.
     pub fn burden(&self) -> (u64, usize, u64) {
         let failures = self.inner.failures.load(Ordering::Relaxed);
         (failures, self.inner.pending.load(Ordering::Relaxed), self.inner.latency.load(Ordering::Relaxed))
