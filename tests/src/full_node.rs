@@ -27,21 +27,36 @@ use crate::house::{
     Chain, FAREWELL, any_port, devp2p_address, eventually, fresh_key, spec, transports_config,
 };
 
+/// Alters an answer; false if there was nothing to alter.
+pub type AlterAnswer = fn(&mut Answer, &Query, &DevBackend) -> bool;
+
+/// Alters a payload.
+pub type AlterBytes = fn(&[u8]) -> Vec<u8>;
+
+/// Does something on its own.
+pub type Unasked = fn(&Teller) -> Vec<Act>;
+
+/// Announces something else.
+pub type AlterAnnounce = fn(Announce, &Teller) -> Vec<Message>;
+
+/// Does something else than to answer; `None` if the truth is told this time.
+pub type AlterReply = fn(Reply, &Teller) -> Option<Vec<Act>>;
+
 /// What a full node does instead of the truth, in each place where it may lie.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lie {
     /// Another Status.
     pub status: Option<fn(&mut Status, &Teller)>,
     /// Another payload of the Status.
-    pub status_bytes: Option<fn(&[u8]) -> Vec<u8>>,
+    pub status_bytes: Option<AlterBytes>,
     /// Other announcements; asked for at every new head.
-    pub announce: Option<fn(Announce, &Teller) -> Vec<Message>>,
+    pub announce: Option<AlterAnnounce>,
     /// Another answer; false if there was nothing to alter.
-    pub answer: Option<fn(&mut Answer, &Query, &DevBackend) -> bool>,
+    pub answer: Option<AlterAnswer>,
     /// Other messages than the answer; `None` if the truth is told this time.
-    pub reply: Option<fn(Reply, &Teller) -> Option<Vec<Act>>>,
+    pub reply: Option<AlterReply>,
     /// What it does on its own, right behind its Status.
-    pub unasked: Option<fn(&Teller) -> Vec<Act>>,
+    pub unasked: Option<Unasked>,
 }
 
 impl Lie {
@@ -51,27 +66,27 @@ impl Lie {
     }
 
     /// Sends another payload as its Status.
-    pub fn status_bytes(alter: fn(&[u8]) -> Vec<u8>) -> Self {
+    pub fn status_bytes(alter: AlterBytes) -> Self {
         Self { status_bytes: Some(alter), ..Self::default() }
     }
 
     /// Lies in its announcements.
-    pub fn announce(alter: fn(Announce, &Teller) -> Vec<Message>) -> Self {
+    pub fn announce(alter: AlterAnnounce) -> Self {
         Self { announce: Some(alter), ..Self::default() }
     }
 
     /// Lies in its answers.
-    pub fn answer(alter: fn(&mut Answer, &Query, &DevBackend) -> bool) -> Self {
+    pub fn answer(alter: AlterAnswer) -> Self {
         Self { answer: Some(alter), ..Self::default() }
     }
 
     /// Does something else than to answer.
-    pub fn reply(alter: fn(Reply, &Teller) -> Option<Vec<Act>>) -> Self {
+    pub fn reply(alter: AlterReply) -> Self {
         Self { reply: Some(alter), ..Self::default() }
     }
 
     /// Does something behind its Status.
-    pub fn unasked(acts: fn(&Teller) -> Vec<Act>) -> Self {
+    pub fn unasked(acts: Unasked) -> Self {
         Self { unasked: Some(acts), ..Self::default() }
     }
 }
@@ -98,6 +113,7 @@ impl Reply {
 
 /// What a full node does.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "few of them live at once")]
 pub enum Act {
     /// Sends a message.
     Send(Message),

@@ -17,6 +17,7 @@ use crate::house::{FAREWELL, PATIENCE, chain_identity, fresh_key, transports_con
 
 /// What a light peer heard.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "few of them live at once")]
 pub enum Heard {
     /// A message.
     Message(Message),

@@ -143,7 +143,7 @@ pub(crate) fn cases() -> Vec<Case> {
         stays(
             "false origins of others",
             Lie::announce(|mut announce, teller| {
-                let head = announce.head.unwrap_or(made_up_head(1, 1));
+                let head = announce.head.unwrap_or_else(|| made_up_head(1, 1));
                 let public = causeway_tests::house::fresh_key().public_key().serialize_uncompressed();
                 let node = NodeKey(B512::from_slice(&public[1..]));
                 announce.origins = vec![Origin { node, head, signature: sign_head(&head, &teller.key) }; 8];
