@@ -135,6 +135,30 @@ mod tests {
     }
 
     #[test]
+    fn further_origins_of_a_head_go_to_who_asked_for_them_only() {
+        let origin =
+            |byte| Origin { node: NodeKey(B512::repeat_byte(byte)), head: head(), signature: [byte; 65] };
+        let update = |origins: &[Origin]| HeadUpdate {
+            head: head(),
+            timestamp: 0,
+            lineage: [head().hash].into(),
+            origins: origins.into(),
+        };
+        let (told, latest) = (update(&[origin(1)]), update(&[origin(1), origin(2)]));
+        let mut announcer = Announcer::new(key());
+        let wish = |origins| Wish { kind: AnnounceKind::Signed, origins };
+
+        let announce = announcer.announce(&told, &latest, wish(true)).unwrap();
+
+        assert_eq!((announce.head, announce.signature), (None, None));
+        assert_eq!(announce.origins, [origin(1), origin(2)]);
+        assert_eq!(announcer.announce(&told, &latest, wish(false)), None);
+        assert_eq!(announcer.announce(&latest, &latest, wish(true)), None);
+        let nothing = Wish { kind: AnnounceKind::None, origins: true };
+        assert_eq!(announcer.announce(&told, &latest, nothing), None);
+    }
+
+    #[test]
     fn other_heads_and_broken_signatures_have_other_signers() {
         let mut signature = sign_head(&head(), &key());
         let other = Head { number: 1001, ..head() };
