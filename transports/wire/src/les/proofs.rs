@@ -52,7 +52,8 @@ pub(super) fn decode_code_queries(mut items: Reader<'_>) -> Result<Vec<CodeReque
     while !items.is_empty() {
         let mut fields = items.list()?;
         let block = fields.hash()?;
-        let account = account(fields.string()?)?.ok_or(Error::Length)?;
+        // An empty key names no account: the answer leaves it out, as it does an account that is not there.
+        let account = account(fields.string()?)?.unwrap_or(AccountKey::Hash(B256::ZERO));
         fields.finish()?;
         requests.push(CodeRequest { block, account });
     }
