@@ -162,7 +162,7 @@ fn invented_proof(mut pieces: Pieces<'_>) {
             let _ = check::slot_value(&value);
         }
     }
-    let used = set.all_used();
+    let _ = set.all_used();
     let request = |key, account| ProofRequest { block: B256::ZERO, account, key, from_level };
     let requests = [request(keys[0], None), request(keys[1], Some(AccountKey::Hash(keys[0])))];
     let shown = check::proofs(&requests, &nodes, &|_| Some(root), &|_, _| None);
@@ -171,7 +171,6 @@ fn invented_proof(mut pieces: Pieces<'_>) {
     if let Ok(shown) = shown {
         assert_eq!(shown.len(), requests.len());
     }
-    let _ = used;
 }
 
 /// ```text
@@ -186,7 +185,7 @@ fn real_proof(mut pieces: Pieces<'_>) {
         let place = usize::from(u16::from_be_bytes(pieces.array()));
         let change = pieces.byte();
         match node {
-            Some(node) if place >= node.len() && change % 2 == 0 => node.truncate(change.into()),
+            Some(node) if place >= node.len() && change.is_multiple_of(2) => node.truncate(change.into()),
             Some(node) if place >= node.len() => node.push(change),
             Some(node) => node[place] ^= change,
             None => {}
@@ -224,7 +223,7 @@ fn helper_tries(mut pieces: Pieces<'_>) {
     let request = HelperTrieRequest { trie, section: 0, key, from_level: 0, auxiliary: 2 };
     let Some(root) = nodes.first().map(keccak256) else { return };
     let headers = if auxiliary.is_empty() { Vec::new() } else { vec![auxiliary.clone()] };
-    let _ = check::helper_tries(&[request.clone()], &nodes, &headers, &|_, _| Some(root));
+    let _ = check::helper_tries(std::slice::from_ref(&request), &nodes, &headers, &|_, _| Some(root));
     let _ = check::decompress_bits(&auxiliary, 4096);
 
     let mut real = chain().cht_proof.clone();
