@@ -2,12 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
 use alloy_consensus::Header;
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::{B256, Bytes, U256, keccak256};
 use causeway_translate::AskError;
 use causeway_verify::{HeaderChain, HeaderError, Lie, check};
 use causeway_wire::{
@@ -47,6 +47,9 @@ pub struct Follower {
     nodes: Arc<FullNodes>,
     heads: watch::Sender<Option<Arc<HeadUpdate>>>,
     origins: Mutex<VecDeque<(B256, Vec<Origin>)>>,
+    /// Total difficulty up to the checkpoint, where the chain hangs on one: the first full node's word, as no
+    /// header tells it.
+    base_td: OnceLock<U256>,
 }
 
 /// Why a full node's line could not be followed.
@@ -89,7 +92,13 @@ impl Stray {
 impl Follower {
     /// Follows `nodes` from what `chain` holds already.
     pub fn new(chain: HeaderChain, nodes: Arc<FullNodes>) -> Self {
-        Self { chain: RwLock::new(chain), nodes, heads: watch::Sender::new(None), origins: Mutex::default() }
+        Self {
+            chain: RwLock::new(chain),
+            nodes,
+            heads: watch::Sender::new(None),
+            origins: Mutex::default(),
+            base_td: OnceLock::new(),
+        }
     }
 
     /// The verified chain, for a short look.
@@ -153,7 +162,8 @@ impl Follower {
         }
         let (root, ours, our_td) = {
             let chain = self.chain();
-            (chain.root_number(), chain.head().header.number, chain.head().td)
+            let our_td = chain.head().td.saturating_add(self.base_td());
+            (chain.root_number(), chain.head().header.number, our_td)
         };
         if tip.head.number < root {
             return Ok(()); // it is still on its way to the checkpoint, which says nothing against it
@@ -186,6 +196,10 @@ impl Follower {
             return Ok(false);
         }
         chain.check_announced(&tip.head)?;
+        if !chain.knows_total_difficulty() {
+            let counted = chain.by_hash(&tip.head.hash).map_or(tip.head.td, |known| known.td);
+            self.base_td.get_or_init(|| tip.head.td.saturating_sub(counted));
+        }
         drop(chain);
         // Not before: made-up heads would push out the origins of real ones.
         self.remember_origin(causeway_transports::node_key(&upstream.peer()), tip);
@@ -299,7 +313,9 @@ impl Follower {
         let update = {
             let chain = self.chain();
             let origins = self.origins_of(&chain.head().hash);
-            chain.head_update(origins.into())
+            let mut update = chain.head_update(origins.into());
+            update.head.td = update.head.td.saturating_add(self.base_td());
+            update
         };
         self.heads.send_if_modified(|published| {
             let heavier = published.as_ref().is_none_or(|old| update.head.td > old.head.td);
@@ -314,6 +330,10 @@ impl Follower {
             }
             heavier || signed
         });
+    }
+
+    fn base_td(&self) -> U256 {
+        self.base_td.get().copied().unwrap_or_default()
     }
 
     /// Keeps the signatures of an announced head. `author`: who announced it.

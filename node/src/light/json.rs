@@ -14,12 +14,12 @@ pub(crate) fn quantity(number: u64) -> U64 {
     U64::from(number)
 }
 
-/// A header's fields, with its hash, total difficulty and bytes.
-pub(crate) fn header(known: &Known) -> Value {
+/// A header's fields, with its hash, total difficulty (null if it is only counted from a checkpoint) and bytes.
+pub(crate) fn header(known: &Known, td_is_known: bool) -> Value {
     let mut fields = json!(known.header);
     if let Value::Object(fields) = &mut fields {
         fields.insert("hash".into(), json!(known.hash));
-        fields.insert("totalDifficulty".into(), json!(known.td));
+        fields.insert("totalDifficulty".into(), json!(td_is_known.then_some(known.td)));
         fields.insert("raw".into(), json!(known.rlp));
     }
     fields

@@ -48,13 +48,17 @@ impl LightPeer {
         self.verified().block(start).await.context("the block is not on the verified chain")
     }
 
+    fn header_fields(&self, known: &Known) -> Value {
+        spell::header(known, self.verified().follower().chain().knows_total_difficulty())
+    }
+
     /// A header.
     ///
     /// # Errors
     /// If the block is not on the verified chain.
     pub(crate) async fn header(&self, block: BlockArg) -> anyhow::Result<Value> {
         let known = self.block(block).await?;
-        Ok(with(answer(true, self.header_rule()), spell::header(&known)))
+        Ok(with(answer(true, self.header_rule()), self.header_fields(&known)))
     }
 
     /// A block's transactions, uncles and withdrawals.
@@ -241,7 +245,7 @@ impl LightPeer {
             "canonical hash trie of section {section}, its root from our own header index; {}",
             self.header_rule()
         );
-        let mut fields = spell::header(&known);
+        let mut fields = self.header_fields(&known);
         if let Value::Object(fields) = &mut fields {
             fields.insert("proof".into(), json!(nodes));
         }
