@@ -27,9 +27,16 @@ const MAX_LIARS: usize = 1024;
 pub struct FullNodes {
     config: ClientConfig,
     live: RwLock<Vec<Upstream>>,
-    liars: Mutex<BTreeMap<PeerId, Instant>>,
+    liars: Mutex<BTreeMap<PeerId, Banished>>,
     changed: watch::Sender<u64>,
     tasks: TaskTracker,
+}
+
+/// A full node that lied.
+#[derive(Debug)]
+struct Banished {
+    until: Instant,
+    lie: String,
 }
 
 /// Why a full node was not taken in.
@@ -93,7 +100,13 @@ impl FullNodes {
     /// How much longer a peer is banished for a lie.
     pub fn banished(&self, peer: &PeerId) -> Option<Duration> {
         let liars = self.liars.lock().unwrap_or_else(PoisonError::into_inner);
-        liars.get(peer)?.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero())
+        liars.get(peer)?.until.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero())
+    }
+
+    /// The lie, or the breach of a rule, for which a peer is banished.
+    pub fn lie_of(&self, peer: &PeerId) -> Option<String> {
+        let liars = self.liars.lock().unwrap_or_else(PoisonError::into_inner);
+        liars.get(peer).map(|banished| banished.lie.clone())
     }
 
     /// Disconnects a full node that was caught lying, and remembers it.
@@ -106,12 +119,13 @@ impl FullNodes {
     fn banish(&self, upstream: &Upstream, lie: &dyn Display) {
         let now = Instant::now();
         let mut liars = self.liars.lock().unwrap_or_else(PoisonError::into_inner);
-        liars.retain(|_, until| *until > now);
+        liars.retain(|_, banished| banished.until > now);
         if liars.len() >= MAX_LIARS {
-            let first = liars.iter().min_by_key(|(_, until)| **until).map(|(peer, _)| *peer);
+            let first = liars.iter().min_by_key(|(_, banished)| banished.until).map(|(peer, _)| *peer);
             first.map(|peer| liars.remove(&peer));
         }
-        if liars.insert(upstream.peer(), now + BANISHMENT).is_none() {
+        let banished = Banished { until: now + BANISHMENT, lie: lie.to_string() };
+        if liars.insert(upstream.peer(), banished).is_none() {
             warn!(peer = %upstream.peer(), client = upstream.client(), %lie, "full node lied: disconnected");
         }
     }

@@ -102,12 +102,21 @@ impl LightPeer {
             Self { transports, verified, upstream, tasks, quorum: quorum.map(Mutex::new), root: root_text };
         tokio::select! {
             known = heads.wait_for(Option::is_some) => { known.context("following the chain")?; }
-            () = peer.upstream.closed() => bail!("the server's chain did not verify, or it left (see the log)"),
+            () = peer.upstream.closed() => bail!("{}", peer.why_gone()),
         }
         if peer.quorum.is_some() {
             peer.await_quorum().await?;
         }
         Ok(peer)
+    }
+
+    /// Why the server is gone.
+    fn why_gone(&self) -> String {
+        let lie = self.verified.nodes().lie_of(&self.upstream.peer());
+        lie.map_or_else(
+            || "the server left".to_owned(),
+            |lie| format!("the server did not tell the truth: {lie}"),
+        )
     }
 
     /// Waits until enough trusted full nodes signed a head that the server announced.
