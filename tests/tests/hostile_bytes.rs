@@ -299,6 +299,25 @@ async fn a_newer_connection_replaces_the_older_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_again_and_again_gets_in_each_time() {
+    let house = House::start().await;
+    let key = fresh_key();
+    let mut left_behind = Vec::new();
+    for way in STREAMS.into_iter().cycle().take(9) {
+        let mut phone = LightPeer::dial_as(key, &house.relay.address(way), Version::Les4).await;
+        phone.send(&Message::Status(phone.status()));
+        phone.hear_status().await;
+        left_behind.push(phone); // as it was, neither ended nor closed
+    }
+
+    eventually("one session is left", || house.relay.counts().sessions() == 1).await;
+    for phone in left_behind {
+        phone.leave().await;
+    }
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_streams_leave_one_session() {
     let house = House::start().await;
     for way in STREAMS {

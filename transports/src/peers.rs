@@ -125,6 +125,11 @@ impl Peers {
         }
     }
 
+    /// The libp2p connection of the session that counts as the peer's.
+    pub(crate) fn connection_of(&self, peer: &PeerId) -> Option<ConnectionKey> {
+        self.lock().current.get(peer)?.connection
+    }
+
     pub(crate) fn contains(&self, peer: &PeerId) -> bool {
         self.lock().current.contains_key(peer)
     }

@@ -58,7 +58,17 @@ fn begin(shared: &Arc<Shared>, stream: ProtocolStream, direction: Direction) -> 
     };
     let stream = Stream { reader, writer, ended, first_message_due };
     let limits = Arc::clone(&shared.limits);
-    shared.spawn_session(peer, async move { stream.carry(end, place, &limits).await });
+    let (peers, host) = (shared.peers.clone(), shared.host.clone());
+    shared.spawn_session(peer, async move {
+        let reason = stream.carry(end, place, &limits).await;
+        // A peer has only so many connections: one that comes back again and again, each time leaving a dead
+        // one behind, would be kept out by them.
+        if reason == CloseReason::Replaced
+            && peers.connection_of(&peer).is_some_and(|newer| newer != connection)
+        {
+            host.close_connection(connection);
+        }
+    });
     Ok(incoming)
 }
 
@@ -72,7 +82,7 @@ struct Stream {
 
 impl Stream {
     /// Carries a session over its stream until one of them ends, and tells the owner.
-    async fn carry(mut self, session: SessionEnd, place: Place, limits: &Limits) {
+    async fn carry(mut self, session: SessionEnd, place: Place, limits: &Limits) -> CloseReason {
         let SessionEnd { mut outbox, events, ending } = session;
         // A write must not be cut short if another is to follow, so the writer itself sees the order to end.
         let mut writing = pin!(write(&mut self.writer, &mut outbox, &events, &ending));
@@ -85,15 +95,16 @@ impl Stream {
         };
         debug!(%reason, "session over");
         drop(place); // before the owner hears of it: it may dial again at once
-        events.closed(reason);
+        events.closed(reason.clone());
         if !farewell {
-            return; // dropping both halves resets the stream
+            return reason; // dropping both halves resets the stream
         }
         match tokio::time::timeout(limits.farewell, writing).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!(%error, "no farewell"),
             Err(_) => debug!("what was due was not taken in time"),
         }
+        reason
     }
 }
 
