@@ -45,6 +45,16 @@ pub(super) const ALL: &[Row] = &[
         run: |stage| Box::pin(served::run(stage, "clique", 4)),
     },
     Row {
+        name: "geth-clique-les3",
+        what: "the same, clique, les/3",
+        run: |stage| Box::pin(served::run(stage, "clique", 3)),
+    },
+    Row {
+        name: "geth-clique-les2",
+        what: "the same, clique, les/2",
+        run: |stage| Box::pin(served::run(stage, "clique", 2)),
+    },
+    Row {
         name: "geth-light-client",
         what: "geth's own light client at Causeway's enode",
         run: |stage| Box::pin(light_client::run(stage)),
