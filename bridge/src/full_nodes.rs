@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use causeway_translate::{ClientConfig, Fault};
+use causeway_translate::ClientConfig;
 use causeway_transports::Incoming;
 use causeway_wire::{PeerId, Query};
 use tokio::sync::watch;
@@ -151,11 +151,6 @@ impl FullNodes {
     /// Tells when somebody comes or goes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
-    }
-
-    /// The rule that a greeted full node broke, for logs.
-    pub fn describe(fault: &Fault) -> String {
-        fault.to_string()
     }
 }
 

@@ -13,7 +13,7 @@ use alloy_primitives::{B256, U256};
 use bytes::Bytes;
 use causeway_wire::{
     Answer, Head, NodeKey, Query, RequestId,
-    les::{Announce, AnnounceKind, Message, Serving, Status, Version, code, limit, request_code},
+    les::{Announce, AnnounceKind, Message, Serving, Status, Version, code, is_request, limit, request_code},
 };
 use tracing::{debug, trace};
 
@@ -227,7 +227,7 @@ impl Client {
         if size > limit {
             return Err(Fault::TooLarge { code, size, limit });
         }
-        if check::is_clients(code) {
+        if is_request(code) {
             return Err(Fault::WrongDirection { code });
         }
         let message = Message::decode(self.version, code, &payload.clone().into())?;

@@ -280,6 +280,6 @@ fn checkpoint(mut pieces: Pieces<'_>) {
     let root = Root::Checkpoint { hash: keccak256(&rlp), rlp, td: None };
     if let Ok(mut headers) = HeaderChain::new(Arc::clone(&chain().spec), root, 16) {
         let _ = headers.insert(&[child]);
-        assert!(!headers.locator().is_empty());
+        assert!(!headers.lineage(1).is_empty());
     }
 }

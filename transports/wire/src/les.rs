@@ -234,7 +234,8 @@ const fn is_known(version: Version, code: u64) -> bool {
     }
 }
 
-const fn is_request(code: u64) -> bool {
+/// Whether this code is one that only a client sends.
+pub const fn is_request(code: u64) -> bool {
     matches!(
         code,
         code::GET_BLOCK_HEADERS

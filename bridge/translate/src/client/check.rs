@@ -5,7 +5,7 @@ use std::time::Instant;
 use alloy_primitives::U256;
 use causeway_wire::{
     Answer, Head, NodeKey,
-    les::{Announce, FlowControl, Message, Status, Version, code, limit},
+    les::{Announce, FlowControl, Message, Status, Version, limit},
 };
 
 use crate::{Fault, answers, heads::signer_of_head, recharge::Recharge};
@@ -131,19 +131,4 @@ impl UpdateBudget {
             None => Err(Fault::TooManyUpdates { bytes, left: self.tenths / 10 }),
         }
     }
-}
-
-/// Whether this code is one that only a client sends.
-pub(super) fn is_clients(code: u64) -> bool {
-    matches!(
-        code,
-        code::GET_BLOCK_HEADERS
-            | code::GET_BLOCK_BODIES
-            | code::GET_RECEIPTS
-            | code::GET_CONTRACT_CODES
-            | code::GET_PROOFS_V2
-            | code::GET_HELPER_TRIE_PROOFS
-            | code::SEND_TX_V2
-            | code::GET_TX_STATUS
-    )
 }

@@ -134,27 +134,4 @@ impl HeaderChain {
     pub fn lineage(&self, count: usize) -> Vec<B256> {
         self.canonical.iter().rev().take(count).map(|(hash, _)| *hash).collect()
     }
-
-    /// Canonical numbers and hashes to find a common block with a server: the last ones, then ever wider
-    /// gaps down to the root.
-    pub fn locator(&self) -> Vec<(u64, B256)> {
-        /// Blocks before the gaps begin to double.
-        const DENSE: usize = 10;
-        let mut found = Vec::new();
-        let (mut number, mut gap) = (self.head.header.number, 1_u64);
-        while let Some((hash, _)) = self.canonical(number) {
-            found.push((number, hash));
-            if number == self.root_number {
-                break;
-            }
-            number = number.saturating_sub(gap).max(self.root_number);
-            gap = if found.len() < DENSE { 1 } else { gap.saturating_mul(2) };
-        }
-        found
-    }
-
-    /// The first of these hashes that is canonical, with its number.
-    pub fn common<'a>(&self, hashes: impl IntoIterator<Item = &'a B256>) -> Option<(u64, B256)> {
-        hashes.into_iter().find_map(|hash| Some((*self.numbers.get(hash)?, *hash)))
-    }
 }
