@@ -34,6 +34,8 @@ pub struct RelayOptions {
     pub max_sessions: usize,
     /// Bytes of verified answers kept.
     pub cache_bytes: u64,
+    /// What the verified chain hangs on.
+    pub root: Root,
 }
 
 impl Default for RelayOptions {
@@ -44,6 +46,7 @@ impl Default for RelayOptions {
             flow: ServerConfig::default_flow(),
             max_sessions: 1000,
             cache_bytes: 16 * 1024 * 1024,
+            root: Root::Genesis,
         }
     }
 }
@@ -75,7 +78,7 @@ impl Relay {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let client = client_config(options.upstream_patience);
         let nodes = Arc::new(FullNodes::new(client, tasks.clone()));
-        let chain = HeaderChain::new(spec(), Root::Genesis, KEEP_HEADERS).expect("genesis is a root");
+        let chain = HeaderChain::new(spec(), options.root.clone(), KEEP_HEADERS).expect("a root that holds");
         let follower = Arc::new(Follower::new(chain, Arc::clone(&nodes)));
         let RelayOptions { patience, flow, max_sessions, cache_bytes, .. } = options;
         let verified = VerifiedConfig { cache_bytes, patience, ..VerifiedConfig::default() };
