@@ -149,6 +149,29 @@ impl Peer {
         Ok(())
     }
 
+    /// Stops it where it stands, until it is killed. A stop takes each thread at its own time, so that one
+    /// could still answer: waits until all stand still.
+    pub(super) async fn freeze(&self) -> anyhow::Result<()> {
+        self.signal("STOP").await?;
+        let still = async {
+            while !self.stands_still()? {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(PATIENCE, still).await.with_context(|| format!("{} does not stop", self.name))?
+    }
+
+    fn stands_still(&self) -> anyhow::Result<bool> {
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.pid()?))? {
+            let status = std::fs::read_to_string(thread?.path().join("status"))?;
+            if !status.lines().any(|line| line.starts_with("State:") && line.contains('T')) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     pub(super) fn pid(&self) -> anyhow::Result<u32> {
         self.child.id().with_context(|| format!("{} has ended", self.name))
     }

@@ -36,7 +36,7 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     js.wait("every light peer connected", PATIENCE, of_all("checked")).await?;
 
     // geth is stopped first, so that it surely answers none of them.
-    geth.peer.signal("STOP").await?;
+    geth.peer.freeze().await?;
     js.tell("burst").await?;
     js.wait("every request sent", PATIENCE, of_all("sent")).await?;
     let waiting = relay
