@@ -159,7 +159,7 @@ impl Peer {
             }
             anyhow::Ok(())
         };
-        tokio::time::timeout(PATIENCE, still).await.with_context(|| format!("{} does not stop", self.name))?
+        timeout(PATIENCE, still).await.with_context(|| format!("{} does not stop", self.name))?
     }
 
     fn stands_still(&self) -> anyhow::Result<bool> {
