@@ -15,17 +15,31 @@ const EDGES: &[(&str, &[&str])] = &[
     ("causeway-host", &["wire"]),
     ("causeway-transports", &["wire", "rlpx", "host"]),
     ("causeway-records", &["wire"]),
-    ("causeway-discovery", &["wire", "records"]),
+    ("causeway-discv4", &["wire", "records"]),
+    ("causeway-pool", &["wire", "records"]),
+    ("causeway-topics", &["wire", "records"]),
+    ("causeway-discovery", &["wire", "records", "discv4", "pool", "topics"]),
     ("causeway-translate", &["wire"]),
     ("causeway-verify", &["wire"]),
     ("causeway-bridge", &["wire", "translate", "verify", "transports"]),
     ("causeway-devnet", &["wire", "verify", "bridge"]),
-    ("causeway", &["wire", "records", "discovery", "transports", "translate", "verify", "bridge", "devnet"]),
+    (
+        "causeway",
+        &["wire", "records", "pool", "discovery", "transports", "translate", "verify", "bridge", "devnet"],
+    ),
     ("causeway-deploy", &[]),
 ];
 
-const PURE: &[&str] =
-    &["causeway-wire", "causeway-rlpx", "causeway-records", "causeway-translate", "causeway-verify"];
+const PURE: &[&str] = &[
+    "causeway-wire",
+    "causeway-rlpx",
+    "causeway-records",
+    "causeway-discv4",
+    "causeway-pool",
+    "causeway-topics",
+    "causeway-translate",
+    "causeway-verify",
+];
 
 /// The `enr` crate brings `rand` into records.
 const WITHOUT_RANDOMNESS: &[&str] =
