@@ -17,6 +17,8 @@ pub(super) struct Workshop {
     pub(super) causeway: PathBuf,
     pub(super) geth_server: PathBuf,
     pub(super) geth_client: PathBuf,
+    /// geth's `devp2p` tool: node lists, conformance suites.
+    pub(super) devp2p: PathBuf,
     pub(super) go_libp2p: PathBuf,
     /// Folder of EthereumJS' server with its packages.
     pub(super) ethereumjs: PathBuf,
@@ -41,6 +43,8 @@ impl Workshop {
         let causeway = causeway(&root, profile).await?;
         go(&peers.join("geth"), &bin.join("geth-les-server"), "./server").await?;
         go(&peers.join("geth"), &bin.join("geth-les-client"), "./client").await?;
+        let devp2p = "github.com/ethereum/go-ethereum/cmd/devp2p";
+        go(&peers.join("geth"), &bin.join("devp2p"), devp2p).await?;
         go(&peers.join("go-libp2p"), &bin.join("go-libp2p"), ".").await?;
         let ethereumjs = npm(&peers.join("ethereumjs"), &cache.join("ethereumjs")).await?;
         let libp2p_js = npm(&peers.join("libp2p-js"), &cache.join("libp2p-js")).await?;
@@ -49,6 +53,7 @@ impl Workshop {
             causeway,
             geth_server: bin.join("geth-les-server"),
             geth_client: bin.join("geth-les-client"),
+            devp2p: bin.join("devp2p"),
             go_libp2p: bin.join("go-libp2p"),
             ethereumjs,
             libp2p_js,
