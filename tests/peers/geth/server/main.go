@@ -7,6 +7,7 @@
 //	reorg DEPTH   replaces the last DEPTH blocks by DEPTH+2  -> head event, then reorganised
 //	rawtx         signs a transaction of the sender account  -> rawtx
 //	pool HASH     says whether the pool has a transaction    -> pool
+//	found         says whom discovery has found              -> found, also told at each change with -discv4 or -discv5
 //	quit          or the end of stdin: ends the process
 //
 // Two servers with equal flags make the same chain.
@@ -82,6 +83,9 @@ func main() {
 	out := flag.String("out", "", "write genesis.json and chain.rlp into this folder")
 	serv := flag.Int("serv", 100, "percent of one CPU thread to spend on light clients (LightServ)")
 	capacity := flag.Uint64("capacity", 0, "raise each client's MRR to this; 0 leaves geth's minimum")
+	discv4 := flag.Bool("discv4", false, "find others by discv4, and be found")
+	discv5 := flag.Bool("discv5", false, "find others by discv5, and be found")
+	bootnodes := flag.String("bootnodes", "", "records or enodes where discovery starts, with commas between them")
 	level := flag.Int("verbosity", 3, "geth's log level, 0 to 5")
 	flag.Parse()
 	log.Root().SetHandler(log.LvlFilterHandler(log.Lvl(*level), log.StreamHandler(os.Stderr, log.TerminalFormat(false))))
@@ -96,8 +100,10 @@ func main() {
 	if *out != "" {
 		fail("export", chain.write(*out, *length))
 	}
+	finding, err := newFinding(*discv4, *discv5, *bootnodes)
+	fail("discovery", err)
 	s := &server{chain: chain}
-	fail("geth", s.start(key, *port, *version, *serv))
+	fail("geth", s.start(key, *port, *version, *serv, finding))
 	if *capacity > 0 {
 		// Before the first peer: events are not kept for who comes later.
 		go s.raise(*capacity, s.peerEvents())
@@ -106,12 +112,15 @@ func main() {
 	fail("import", s.insert(*length))
 	s.announceEvents()
 
-	head := s.backend.BlockChain().CurrentHeader()
+	head, self := s.backend.BlockChain().CurrentHeader(), s.stack.Server().Self()
 	emit(fields{
-		"event": "ready", "enode": s.stack.Server().Self().URLv4(), "genesis": chain.genesis.ToBlock().Hash(),
+		"event": "ready", "enode": self.URLv4(), "enr": self.String(), "id": self.ID(), "genesis": chain.genesis.ToBlock().Hash(),
 		"head": head.Hash(), "number": head.Number.Uint64(), "pid": os.Getpid(),
 		"bank": bank, "sender": sender, "contract": contractAddress, "code": hexutil.Bytes(contractCode),
 	})
+	if *discv4 || *discv5 {
+		go s.watch()
+	}
 	if *interval > 0 {
 		go func() {
 			for range time.Tick(*interval) {
@@ -127,10 +136,10 @@ func main() {
 	s.stack.Close()
 }
 
-func (s *server) start(key *ecdsa.PrivateKey, port int, version uint, serv int) (err error) {
-	s.stack, err = node.New(&node.Config{Name: "geth-les-server", P2P: p2p.Config{
-		PrivateKey: key, ListenAddr: fmt.Sprintf("127.0.0.1:%d", port), NoDiscovery: true, MaxPeers: 100,
-	}})
+func (s *server) start(key *ecdsa.PrivateKey, port int, version uint, serv int, finding finding) (err error) {
+	network := p2p.Config{PrivateKey: key, ListenAddr: fmt.Sprintf("127.0.0.1:%d", port), MaxPeers: 100}
+	finding.configure(&network)
+	s.stack, err = node.New(&node.Config{Name: "geth-les-server", P2P: network})
 	if err != nil {
 		return err
 	}
@@ -281,6 +290,8 @@ func (s *server) obey(words []string) bool {
 	case "pool":
 		known := s.backend.TxPool().Get(common.HexToHash(word(1))) != nil
 		answer = fields{"event": "pool", "hash": word(1), "known": known}
+	case "found":
+		answer = s.found()
 	case "quit":
 		return false
 	}
