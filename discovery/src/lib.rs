@@ -5,10 +5,12 @@
 //! Must not know: sessions, what peers are asked.
 //! Start at: [`FixedNodes`] and [`DnsLists`].  Told by: the tests at the end of each file, `tests/dns.rs`.
 
+mod bootstrap;
 mod candidate;
 mod dns;
 mod fixed;
 
+pub use bootstrap::{bootnodes, dns_lists};
 pub use candidate::{Candidate, Origin};
 pub use dns::{DnsClient, DnsClientError, DnsLists, Pace, Reading, Trees};
 pub use fixed::{DialFailure, FixedNodes};
