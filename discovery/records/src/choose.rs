@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use alloy_eip2124::{ForkFilter, ForkHash, ValidationError};
 use causeway_wire::Stack;
 
-use crate::{Enode, EntryError, Multiaddr, Record};
+use crate::{AddressFault, Enode, EntryError, Libp2pAddrs, Multiaddr, Record};
 
 /// Which addresses strangers' records may send us to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,9 @@ pub enum Refusal {
     /// No address, or none that we speak.
     #[error("the record has no address that we can dial")]
     NoAddress,
+    /// Addresses, and none of them usable: this is what is wrong with the first.
+    #[error("no address of the record can be used")]
+    Address(#[source] AddressFault),
     /// Only addresses that strangers' records may not send us to.
     #[error("the record names only private, loopback, multicast or reserved addresses ({first} is one)")]
     NotPublic {
@@ -68,12 +71,14 @@ pub enum Refusal {
 /// # Errors
 /// [`Refusal`]
 pub fn choose(record: &Record, rules: Rules<'_>) -> Result<Vec<Way>, Refusal> {
-    let libp2p = record.libp2p_addrs();
+    let Libp2pAddrs { addresses: libp2p, faults } = record.libp2p();
+    let unusable = faults.into_iter().next();
     let eth = record.eth()?;
     match eth {
         // A light peer's or a relay's record may have no room for the chain; a devp2p node's always has it.
         None if record.is_consensus() => return Err(Refusal::Consensus),
-        None if libp2p.is_empty() || record.les()?.is_some() => return Err(Refusal::NoChain),
+        None if record.les()?.is_some() => return Err(Refusal::NoChain),
+        None if libp2p.is_empty() => return Err(unusable.map_or(Refusal::NoChain, Refusal::Address)),
         None => {}
         Some(theirs) => rules
             .forks
@@ -83,7 +88,7 @@ pub fn choose(record: &Record, rules: Rules<'_>) -> Result<Vec<Way>, Refusal> {
     let devp2p = if eth.is_some() { record.tcp_addrs() } else { Vec::new() };
     let named: Vec<IpAddr> =
         devp2p.iter().map(SocketAddr::ip).chain(libp2p.iter().filter_map(Multiaddr::ip)).collect();
-    let udp = record.udp();
+    let udp = record.udp().filter(|port| *port != 0);
     let enodes: Vec<Enode> = devp2p
         .into_iter()
         .filter(|addr| is_allowed(addr.ip(), rules.reach))
@@ -101,7 +106,11 @@ pub fn choose(record: &Record, rules: Rules<'_>) -> Result<Vec<Way>, Refusal> {
         ways.insert(at, Way::Libp2p(multiaddrs));
     }
     if ways.is_empty() {
-        return Err(named.first().map_or(Refusal::NoAddress, |first| Refusal::NotPublic { first: *first }));
+        return Err(match (named.first(), unusable) {
+            (Some(first), _) => Refusal::NotPublic { first: *first },
+            (None, Some(fault)) => Refusal::Address(fault),
+            (None, None) => Refusal::NoAddress,
+        });
     }
     Ok(ways)
 }

@@ -166,13 +166,18 @@ fn parse_host(text: &str) -> Result<Host, EnodeError> {
     if is_name(text) { Ok(Host::Name(text.to_owned())) } else { Err(bad()) }
 }
 
-/// Whether `text` can be a host name. One whose last label is a number is a mistyped address (WHATWG URL).
+/// Whether `text` can be a host name. One whose last label is a number, hexadecimal ones included, is an address
+/// in disguise or a mistyped one (WHATWG URL): resolvers of C libraries take `0x7f000001` for 127.0.0.1.
 pub(crate) fn is_name(text: &str) -> bool {
     let labels_fit = text.split('.').all(|label| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     });
-    let numeric_end = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let numeric_end = text.rsplit('.').next().is_some_and(|last| {
+        let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+        last.bytes().all(|b| b.is_ascii_digit())
+            || hex.is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    });
     text.len() <= MAX_NAME && labels_fit && !numeric_end
 }
 

@@ -4,8 +4,9 @@
 //! the DNS (EIP-1459), the choice of a stack and an address.
 //! Must not know: sockets, clocks, who asks for a record.
 //! Start at: [`Enode`], [`Record`] and [`dns_tree::TreeSync`].  Told by: the published vectors at the end of each
-//! file.
+//! file, `tests/hostile.rs`.
 
+mod addresses;
 mod choose;
 mod contents;
 pub mod dns_tree;
@@ -15,6 +16,7 @@ mod multiaddr;
 mod multiaddrs;
 mod record;
 
+pub use addresses::{AddressFault, Libp2pAddrs};
 pub use choose::{Reach, Refusal, Rules, Way, choose, is_allowed};
 pub use contents::{Contents, Dropped, Signed};
 pub use enode::{Enode, EnodeError, Host, MAX_ENODE_TEXT};

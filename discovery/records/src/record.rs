@@ -13,7 +13,7 @@ use data_encoding::BASE64URL_NOPAD;
 use enr::Enr;
 use secp256k1::SecretKey;
 
-use crate::{Enode, Host, Multiaddr, Multiaddrs, MultiaddrsError, keys::key_of, multiaddrs::unpack};
+use crate::{Enode, Host, Multiaddrs, MultiaddrsError, keys::key_of, multiaddrs::unpack};
 
 /// Largest encoded record (EIP-778).
 pub const MAX_RECORD: usize = 300;
@@ -208,7 +208,7 @@ impl Record {
         self.0.get_raw_rlp("eth2").is_some()
     }
 
-    /// The addresses of the key `multiaddrs`, as the record carries them: see [`Multiaddr::to_dial`].
+    /// The addresses of the key `multiaddrs`, as the record carries them: see [`crate::Multiaddr::to_dial`].
     ///
     /// # Errors
     /// [`EntryError`] if the key holds something else.
@@ -218,15 +218,6 @@ impl Record {
             Some(Ok(value)) => Ok(unpack(&value)?),
             Some(Err(_)) => Err(EntryError::Malformed { key: "multiaddrs", expected: "a byte string" }),
         }
-    }
-
-    /// Every address at which libp2p can be dialed, complete with `/p2p`; what cannot be used is left out.
-    /// QUIC first, then those of `multiaddrs` in their order.
-    pub fn libp2p_addrs(&self) -> Vec<Multiaddr> {
-        let key = self.key();
-        let quic = self.quic_addrs().unwrap_or_default().into_iter().map(Multiaddr::quic);
-        let listed = self.multiaddrs().unwrap_or_default().addresses;
-        quic.chain(listed).filter_map(|addr| addr.to_dial(key).ok()).filter(Multiaddr::is_dialable).collect()
     }
 
     /// Names of all its keys, in order.

@@ -18,6 +18,8 @@ pub struct Limits {
     pub link_depth: usize,
     /// Entries of one tree. The largest known lists have a few thousand.
     pub entries: usize,
+    /// Entries of all trees together.
+    pub all_entries: usize,
     /// Branches above an entry.
     pub depth: usize,
     /// Bytes of entries of one tree.
@@ -28,7 +30,15 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { trees: 16, link_depth: 3, entries: 20_000, depth: 8, bytes: 8 * 1024 * 1024, attempts: 3 }
+        Self {
+            trees: 16,
+            link_depth: 3,
+            entries: 20_000,
+            all_entries: 60_000,
+            depth: 8,
+            bytes: 8 * 1024 * 1024,
+            attempts: 3,
+        }
     }
 }
 
@@ -112,6 +122,12 @@ pub enum TreeFault {
     /// Too many entries.
     #[error("the list has more than {limit} entries")]
     TooManyEntries {
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many entries in this list and those read beside it.
+    #[error("the lists have more than {limit} entries in all")]
+    TooManyEntriesInAll {
         /// The limit.
         limit: usize,
     },
@@ -206,6 +222,8 @@ pub struct TreeSync {
     walks: BTreeMap<Link, Walk>,
     queue: VecDeque<Step>,
     events: VecDeque<SyncEvent>,
+    /// Entries named in all trees.
+    entries: usize,
 }
 
 impl TreeSync {
@@ -216,8 +234,8 @@ impl TreeSync {
         known: BTreeMap<Link, Arc<SyncedTree>>,
         limits: Limits,
     ) -> Self {
-        let mut sync =
-            Self { limits, known, walks: BTreeMap::new(), queue: VecDeque::new(), events: VecDeque::new() };
+        let (walks, queue, events) = (BTreeMap::new(), VecDeque::new(), VecDeque::new());
+        let mut sync = Self { limits, known, walks, queue, events, entries: 0 };
         for link in links {
             sync.follow(link, 0);
         }
@@ -302,6 +320,7 @@ impl TreeSync {
                 return Err(TreeFault::LowerSeq { offered: root.seq, known: known.root.seq });
             }
             if (&root.records, &root.links) == (&known.root.records, &known.root.links) {
+                self.entries = self.entries.saturating_add(known.records.len());
                 let unchanged = SyncedTree { root, ..(*known).clone() };
                 self.finish(link, Ok(Arc::new(unchanged)));
                 return Ok(());
@@ -372,6 +391,10 @@ impl TreeSync {
         }
         if walk.met.len() > self.limits.entries {
             return Err(TreeFault::TooManyEntries { limit: self.limits.entries });
+        }
+        self.entries += 1;
+        if self.entries > self.limits.all_entries {
+            return Err(TreeFault::TooManyEntriesInAll { limit: self.limits.all_entries });
         }
         walk.open += 1;
         self.queue.push_back(Step { link: link.clone(), below: Some((label, side, depth)), attempt: 0 });

@@ -267,3 +267,133 @@ fn nodes_are_told_before_their_tree_is_complete() {
 
     assert!(!sync.is_done());
 }
+
+/// Labels of entries that need not exist: who promises them has not made them.
+fn promises(of: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| Label::of(&format!("{of}/{number}")).to_string()).collect()
+}
+
+#[test]
+fn a_list_that_promises_a_million_nodes_is_given_up_at_the_limit() {
+    // Three levels of 36 names each are made, which promise 36^4 nodes and more below.
+    const FANOUT: usize = 36;
+    let grow = |level: &[String]| -> (Vec<String>, Vec<String>) {
+        let texts: Vec<String> =
+            level.chunks(FANOUT).map(|labels| format!("{BRANCH}{}", labels.join(","))).collect();
+        let labels = texts.iter().map(|text| Label::of(text).to_string()).collect();
+        (texts, labels)
+    };
+    let bottom = promises("node", FANOUT.pow(3));
+    let (third, labels) = grow(&bottom);
+    let (second, labels) = grow(&labels);
+    let (top, _) = grow(&labels);
+    let zone = forge(&top[0], EMPTY, &[second, third].concat());
+    let limits = Limits::default();
+    let mut sync = TreeSync::new([link("a.example")], BTreeMap::new(), limits);
+
+    let (outcomes, asked) = drive(&mut sync, &zone);
+
+    assert_eq!(outcomes["a.example"], Err(TreeFault::TooManyEntries { limit: limits.entries }));
+    assert!(asked <= limits.entries / FANOUT + FANOUT, "{asked} questions");
+}
+
+#[test]
+fn lists_that_stay_below_the_limit_together_pass_another_one() {
+    let trees: Vec<Tree> = (0..4).map(|number| tree(&format!("n{number}.example"), 1, 10, &[])).collect();
+    let zone = publish(&trees.iter().collect::<Vec<_>>());
+    let links = trees.iter().map(|tree| tree.link().clone());
+    let limits = Limits { all_entries: 30, ..Limits::default() };
+    let mut sync = TreeSync::new(links, BTreeMap::new(), limits);
+
+    let (outcomes, asked) = drive(&mut sync, &zone);
+
+    let refused =
+        outcomes.values().filter(|outcome| **outcome == Err(TreeFault::TooManyEntriesInAll { limit: 30 }));
+    assert!(refused.count() >= 1 && asked <= 30 + 4, "{outcomes:?}");
+}
+
+#[test]
+fn an_entry_under_names_of_every_length_counts_as_often() {
+    let text = record(1).to_string();
+    let hash = alloy_primitives::keccak256(&text);
+    let labels: Vec<String> = (12..=32).map(|length| Label(hash[..length].to_vec()).to_string()).collect();
+    let top = format!("{BRANCH}{}", labels.join(","));
+    let mut zone = forge(&top, EMPTY, &[]);
+    for label in &labels {
+        zone.insert(format!("{}.a.example", label.to_lowercase()), vec![text.clone()]);
+    }
+
+    assert_eq!(
+        read(&zone, Limits { entries: 20, ..Limits::default() }),
+        Err(TreeFault::TooManyEntries { limit: 20 })
+    );
+}
+
+#[test]
+fn a_branch_that_leads_back_to_itself_cannot_be_had() {
+    // Its text would have to hold its own hash; whoever serves one under that name lies.
+    let own = Label::of("a loop");
+    let text = format!("{BRANCH}{own}");
+    let mut zone = forge(EMPTY, EMPTY, &[]);
+    let root = Root::sign(&secret(99), own.clone(), Label::of(EMPTY), 1).to_string();
+    zone.insert("a.example".to_owned(), vec![root]);
+    let name = format!("{}.a.example", own.to_string().to_lowercase());
+    zone.insert(name.clone(), vec![text]);
+
+    assert_eq!(read(&zone, Limits::default()), Err(TreeFault::Hash { name }));
+}
+
+#[test]
+fn a_root_where_an_entry_belongs_and_an_entry_where_the_root_does_are_refused() {
+    let root = Root::sign(&secret(99), Label::of(EMPTY), Label::of(EMPTY), 7).to_string();
+    let below = read(&forge(&root, EMPTY, &[]), Limits::default()).expect("signed for, and nothing");
+    assert_eq!((below.root.seq, below.records.len(), below.skipped), (1, 0, 1));
+
+    for text in [record(1).to_string(), EMPTY.to_owned(), link("b.example").to_string(), "v=spf1".to_owned()]
+    {
+        let zone = Zone::from([("a.example".to_owned(), vec![text])]);
+        let name = "a.example".to_owned();
+        assert_eq!(read(&zone, Limits::default()), Err(TreeFault::Missing { name }));
+    }
+}
+
+#[test]
+fn texts_of_any_length_and_number_are_named_and_not_followed() {
+    let huge = format!("{BRANCH}{}", promises("node", 2000).join(","));
+    let signed_for = read(&forge(&huge, EMPTY, &[]), Limits::default());
+    let Err(TreeFault::Entry { error: EntryTextError::TooLong { length }, .. }) = signed_for else {
+        panic!("{signed_for:?}")
+    };
+    assert_eq!(length, huge.len());
+
+    let root = format!("{ROOT} {}", "e=A ".repeat(10_000));
+    let zone = Zone::from([("a.example".to_owned(), vec![root.clone()])]);
+    let fault = TreeFault::Root(EntryTextError::TooLong { length: root.len() });
+    assert_eq!(read(&zone, Limits::default()), Err(fault));
+
+    let made = tree("a.example", 1, 1, &[]);
+    let mut zone = publish(&[&made]);
+    for texts in zone.values_mut() {
+        texts.splice(0..0, vec!["v=spf1 -all".to_owned(); 10_000]);
+    }
+    assert!(read(&zone, Limits::default()).is_ok());
+}
+
+#[test]
+fn an_old_tree_is_kept_whatever_is_wrong_with_the_new_one() {
+    let good = tree("a.example", 5, 3, &[link("b.example")]);
+    let b = tree("b.example", 1, 2, &[]);
+    let both = publish(&[&good, &b]);
+    let mut sync = TreeSync::new([link("a.example")], BTreeMap::new(), Limits::default());
+    let known = drive(&mut sync, &both).0.remove("a.example").expect("an outcome").expect("good");
+    let forged = Tree::sign(&secret(98), "a.example", 6, [record(1)], []).expect("a name");
+    let zone = publish(&[&b, &forged]);
+    let mut sync =
+        TreeSync::new([link("a.example")], BTreeMap::from([(link("a.example"), known)]), Limits::default());
+
+    let (outcomes, _) = drive(&mut sync, &zone);
+
+    // The list that the old tree led to is read all the same.
+    assert_eq!(outcomes["a.example"], Err(TreeFault::Signature));
+    assert!(outcomes["b.example"].is_ok());
+}
