@@ -282,7 +282,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{MultiaddrError, node_key};
+    use crate::{Multiaddr, MultiaddrError, node_key};
 
     /// discovery.md 1.1 (EIP-778's own example record, with other values).
     const VECTOR: &str = "enr:-IS4QHCYrYZbAKWCBRlAy5zzaDZXJBGkcnh4MHcBFZntXNFrdvJjX04jRzjzCBOonrkTfj499SZu\
