@@ -48,9 +48,30 @@ pub(super) struct RawTransaction {
 impl Geth {
     /// Starts a server and waits until it serves. Its key comes from its name, so that it comes back as itself.
     pub(super) async fn start(stage: &Stage, name: &str, options: Options) -> anyhow::Result<Self> {
+        Self::start_with(stage, name, options, &[]).await
+    }
+
+    /// The same, and it looks for others from these bootnodes on, by discv4 and discv5.
+    pub(super) async fn start_finding(
+        stage: &Stage,
+        name: &str,
+        options: Options,
+        bootnodes: &[String],
+    ) -> anyhow::Result<Self> {
+        let further =
+            ["-discv4".to_owned(), "-discv5".to_owned(), format!("-bootnodes={}", bootnodes.join(","))];
+        Self::start_with(stage, name, options, &further).await
+    }
+
+    async fn start_with(
+        stage: &Stage,
+        name: &str,
+        options: Options,
+        further: &[String],
+    ) -> anyhow::Result<Self> {
         let out = stage.dir.join(format!("{name}-chain"));
         let key = format!("{:0<64}", hex::encode(format!("key of {name}")));
-        let arguments = [
+        let mut arguments = vec![
             format!("-engine={}", options.engine),
             format!("-les={}", options.les),
             format!("-blocks={}", options.blocks),
@@ -59,6 +80,7 @@ impl Geth {
             format!("-out={}", out.display()),
             format!("-key={key}"),
         ];
+        arguments.extend_from_slice(further);
         let peer = Peer::start(stage, name, &stage.workshop.geth_server, arguments)?;
         let ready = peer.ready().await?;
         Ok(Self { peer, genesis_file: out.join("genesis.json"), chain_file: out.join("chain.rlp"), ready })
@@ -70,6 +92,11 @@ impl Geth {
 
     pub(super) fn enode(&self) -> String {
         self.text("enode")
+    }
+
+    /// Its node id: Keccak of its key.
+    pub(super) fn id(&self) -> String {
+        self.text("id")
     }
 
     /// The port it listens on.

@@ -19,8 +19,8 @@ use super::{
 /// Between two looks at the relay's status.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Longest status that is read.
-const MAX_STATUS: u64 = 1 << 20;
+/// Longest answer over HTTP that is read.
+const MAX_ANSWER: u64 = 1 << 20;
 
 /// A transport of the relay's light side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,16 +70,38 @@ impl Relay {
         genesis: &Path,
         full_nodes: &[String],
     ) -> anyhow::Result<Self> {
-        let mut arguments: Vec<String> = ["run", "--addr", "127.0.0.1", "--ports", "0", "--no-discovery"]
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        let mut options = vec!["--no-discovery".to_owned()];
+        for full_node in full_nodes {
+            options.extend(["--full-node".to_owned(), full_node.clone()]);
+        }
+        Self::start_with(stage, name, genesis, &options).await
+    }
+
+    /// Starts a relay that must find its peers itself, from these bootnodes on.
+    pub(super) async fn start_finding(
+        stage: &Stage,
+        name: &str,
+        genesis: &Path,
+        bootnodes: &[String],
+    ) -> anyhow::Result<Self> {
+        let options: Vec<_> =
+            bootnodes.iter().flat_map(|bootnode| ["--bootnodes".to_owned(), bootnode.clone()]).collect();
+        Self::start_with(stage, name, genesis, &options).await
+    }
+
+    /// Starts a relay on loopback with its own datadir, which stays from one start of this name to the next.
+    async fn start_with(
+        stage: &Stage,
+        name: &str,
+        genesis: &Path,
+        options: &[String],
+    ) -> anyhow::Result<Self> {
+        let mut arguments: Vec<String> =
+            ["run", "--addr", "127.0.0.1", "--ports", "0"].into_iter().map(str::to_owned).collect();
         arguments.extend(["--network".to_owned(), genesis.display().to_string()]);
         arguments
             .extend(["--datadir".to_owned(), stage.dir.join(format!("{name}-data")).display().to_string()]);
-        for full_node in full_nodes {
-            arguments.extend(["--full-node".to_owned(), full_node.clone()]);
-        }
+        arguments.extend_from_slice(options);
         let peer = Peer::start(stage, name, &stage.workshop.causeway, arguments)?;
         let ready = peer
             .wait("the ready line", PATIENCE, |line| (line["ready"] == true).then(|| line.clone()))
@@ -107,21 +129,33 @@ impl Relay {
         ways.iter().map(|way| self.address(*way)).collect()
     }
 
+    /// A text of its ready line.
+    pub(super) fn says(&self, field: &str) -> anyhow::Result<String> {
+        let text = self.ready[field].as_str();
+        Ok(text.with_context(|| format!("the ready line has {field}"))?.to_owned())
+    }
+
     /// Its `GET /status`.
     pub(super) async fn status(&self) -> anyhow::Result<Value> {
+        self.read("/status").await
+    }
+
+    async fn read(&self, path: &str) -> anyhow::Result<Value> {
         let url = self.ready["http"].as_str().context("the ready line has http")?;
         let host = url.strip_prefix("http://").context("an http address")?;
         let ask = async {
             let mut stream = TcpStream::connect(host).await?;
-            let request = format!("GET /status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
             let mut answer = String::new();
-            stream.take(MAX_STATUS).read_to_string(&mut answer).await?;
+            stream.take(MAX_ANSWER).read_to_string(&mut answer).await?;
             anyhow::Ok(answer)
         };
-        let answer = timeout(PATIENCE, ask).await.context("the status did not come")??;
+        let answer = timeout(PATIENCE, ask).await.with_context(|| format!("{path} did not come"))??;
         let (_, body) = answer.split_once("\r\n\r\n").context("an HTTP answer")?;
-        serde_json::from_str(body).with_context(|| format!("the status is JSON: {body}"))
+        let answer: Value = serde_json::from_str(body).with_context(|| format!("{path} is JSON: {body}"))?;
+        ensure!(answer["schema"] == 1, "{path} has schema 1: {answer}");
+        Ok(answer)
     }
 
     /// Looks at the status until it is as wished.
@@ -131,14 +165,35 @@ impl Relay {
         limit: Duration,
         wished: impl Fn(&Value) -> bool,
     ) -> anyhow::Result<Value> {
+        self.until_at("/status", what, limit, wished).await
+    }
+
+    /// Looks at the peers until they are as wished.
+    pub(super) async fn until_peers(
+        &self,
+        what: &str,
+        limit: Duration,
+        wished: impl Fn(&[Value]) -> bool,
+    ) -> anyhow::Result<Value> {
+        let wished = |answer: &Value| answer["peers"].as_array().is_some_and(|peers| wished(peers));
+        self.until_at("/peers", what, limit, wished).await
+    }
+
+    async fn until_at(
+        &self,
+        path: &str,
+        what: &str,
+        limit: Duration,
+        wished: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
         let end = Instant::now() + limit;
         loop {
-            let status = self.status().await?;
-            if wished(&status) {
-                return Ok(status);
+            let answer = self.read(path).await?;
+            if wished(&answer) {
+                return Ok(answer);
             }
             if Instant::now() > end {
-                bail!("{what}: not within {} s; the status is {status}", limit.as_secs());
+                bail!("{what}: not within {} s; {path} says {answer}", limit.as_secs());
             }
             sleep(LOOK).await;
         }

@@ -1,6 +1,8 @@
 //! The rows of the table.
 
+mod conformance;
 mod ethereumjs;
+mod find_each_other;
 mod hostile;
 mod killed;
 mod light_client;
@@ -84,5 +86,20 @@ pub(super) const ALL: &[Row] = &[
         name: "hostile",
         what: "light peers that break the rules",
         run: |stage| Box::pin(hostile::run(stage)),
+    },
+    Row {
+        name: "discv5-conformance",
+        what: "geth's `devp2p discv5 test` against a relay",
+        run: |stage| Box::pin(conformance::run(stage, conformance::DISCV5)),
+    },
+    Row {
+        name: "discv4-conformance",
+        what: "geth's `devp2p discv4 test` against a relay",
+        run: |stage| Box::pin(conformance::run(stage, conformance::DISCV4)),
+    },
+    Row {
+        name: "find-each-other",
+        what: "three geths and two relays that know one bootnode",
+        run: |stage| Box::pin(find_each_other::run(stage)),
     },
 ];

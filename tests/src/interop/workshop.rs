@@ -17,6 +17,8 @@ pub(super) struct Workshop {
     pub(super) causeway: PathBuf,
     pub(super) geth_server: PathBuf,
     pub(super) geth_client: PathBuf,
+    /// geth's discovery alone, as a bootnode.
+    pub(super) geth_bootnode: PathBuf,
     /// geth's `devp2p` tool: node lists, conformance suites.
     pub(super) devp2p: PathBuf,
     pub(super) go_libp2p: PathBuf,
@@ -24,6 +26,8 @@ pub(super) struct Workshop {
     pub(super) ethereumjs: PathBuf,
     /// Folder of the js-libp2p light peer with its packages.
     pub(super) libp2p_js: PathBuf,
+    /// Folder of the discv5 node on @chainsafe/discv5 with its packages.
+    pub(super) discv5_js: PathBuf,
 }
 
 impl Workshop {
@@ -43,20 +47,24 @@ impl Workshop {
         let causeway = causeway(&root, profile).await?;
         go(&peers.join("geth"), &bin.join("geth-les-server"), "./server").await?;
         go(&peers.join("geth"), &bin.join("geth-les-client"), "./client").await?;
+        go(&peers.join("geth"), &bin.join("geth-bootnode"), "./bootnode").await?;
         let devp2p = "github.com/ethereum/go-ethereum/cmd/devp2p";
         go(&peers.join("geth"), &bin.join("devp2p"), devp2p).await?;
         go(&peers.join("go-libp2p"), &bin.join("go-libp2p"), ".").await?;
         let ethereumjs = npm(&peers.join("ethereumjs"), &cache.join("ethereumjs")).await?;
         let libp2p_js = npm(&peers.join("libp2p-js"), &cache.join("libp2p-js")).await?;
+        let discv5_js = npm(&peers.join("discv5-js"), &cache.join("discv5-js")).await?;
         Ok(Self {
             target,
             causeway,
             geth_server: bin.join("geth-les-server"),
             geth_client: bin.join("geth-les-client"),
+            geth_bootnode: bin.join("geth-bootnode"),
             devp2p: bin.join("devp2p"),
             go_libp2p: bin.join("go-libp2p"),
             ethereumjs,
             libp2p_js,
+            discv5_js,
         })
     }
 
