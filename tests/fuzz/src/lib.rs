@@ -4,7 +4,9 @@
 //! Must not know: libFuzzer, which only the files in `fuzz_targets` see.
 //! Start at: [`rlpx_auth`].  Told by: `tests/corpus.rs`, which replays `corpus/`.
 
+mod dns_entry;
 mod ecies;
+mod enr;
 mod framing;
 mod les_message;
 mod pieces;
@@ -15,18 +17,20 @@ pub mod seeds;
 mod verify_answer;
 
 pub use self::{
-    framing::framing, les_message::les_message, rlpx_auth::rlpx_auth, rlpx_frame::rlpx_frame,
-    verify_answer::verify_answer,
+    dns_entry::dns_entry, enr::enr, framing::framing, les_message::les_message, rlpx_auth::rlpx_auth,
+    rlpx_frame::rlpx_frame, verify_answer::verify_answer,
 };
 
 /// A target: any bytes in, a panic where a promise breaks.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("rlpx_auth", rlpx_auth),
     ("rlpx_frame", rlpx_frame),
     ("les_message", les_message),
     ("framing", framing),
     ("verify_answer", verify_answer),
+    ("enr", enr),
+    ("dns_entry", dns_entry),
 ];

@@ -36,6 +36,8 @@ fn all() -> Vec<(&'static str, Seeds)> {
         ("les_message", les_message()),
         ("framing", framing()),
         ("verify_answer", verify_answer()),
+        ("enr", enr()),
+        ("dns_entry", dns_entry()),
     ]
 }
 
@@ -213,6 +215,105 @@ fn verify_answer() -> Seeds {
     seeds.push(seed("branch", &[&[2], &key(0x00), &key(0x10), &[1], &nodes]));
     let real: Vec<u8> = proof.nodes.iter().flat_map(|node| sized(node)).collect();
     seeds.push(seed("account", &[&[2], proof.key.as_slice(), &key(0), &[0], &real]));
+    seeds
+}
+
+/// discovery.md 1.1 and 4: records of EIP-778, of geth as a LES server, of a Waku node.
+const RECORDS: [(&str, &str); 3] = [
+    (
+        "eip-778",
+        "enr:-IS4QHCYrYZbAKWCBRlAy5zzaDZXJBGkcnh4MHcBFZntXNFrdvJjX04jRzjzCBOonrkTfj499SZuOh8R33Ls8RRcy5wBgmlkgnY0\
+         gmlwhH8AAAGJc2VjcDI1NmsxoQPKY0yuDUmstAHYpMa2_oxVtw0RW_QAdpzBQA8yWM0xOIN1ZHCCdl8",
+    ),
+    (
+        "les",
+        "enr:-KO4QHQD4TMCuson0tvgBaIbWLORzeS58c5BUM2Ld3buB01NLKbE6eKF6R19JtmUDD8EyMmIzjQoARjnQdrCpnqff1ABg2V0aMfG\
+         hAfJRi6AgmlkgnY0gmlwhH8AAAGDbGVzwQGJc2VjcDI1NmsxoQPKY0yuDUmstAHYpMa2_oxVtw0RW_QAdpzBQA8yWM0xOIRzbmFwwIN0\
+         Y3CCdl-DdWRwgnZf",
+    ),
+    (
+        "waku",
+        "enr:-Me4QE-LJkZ1FIlC1ag9htp-T-XU0BRHLW99Mgk7dW5z4xUxZ31zONDLfmRJBRlms7gDex9EWd03aZiFdqyg9-ngXq8BgmlkgnY0\
+         gmlwhH8AAAGKbXVsdGlhZGRyc54AEjYLZXhhbXBsZS5jb20GAbveAwAIBH8AAAEGIyiCcnOHAAECAAAABYlzZWNwMjU2azGhA8pjTK4N\
+         Say0Adikxrb-jFW3DRFb9AB2nMFADzJYzTE4g3RjcIIjKIN1ZHCCIyiFd2FrdTIN",
+    ),
+];
+
+fn enr() -> Seeds {
+    let mut seeds = Seeds::new();
+    for (name, text) in RECORDS {
+        let record: causeway_records::Record = text.parse().expect("a record");
+        seeds.push(seed(name, &[&[0], &record.encode()]));
+        seeds.push(seed(format!("{name}-text"), &[&[1], text.as_bytes()]));
+    }
+    // Keys by their number in the table of the target: ip, tcp, udp, eth, quic, les.
+    let pair = |key: u8, list: u8, value: &[u8]| [&[key, list][..], &sized(value)].concat();
+    let pairs = [
+        pair(3, 0, &[8, 8, 4, 4]),
+        pair(11, 0, &[0x76, 0x5f]),
+        pair(13, 0, &[0x76, 0x5f]),
+        pair(0, 1, &[0xc6, 0x84, 1, 2, 3, 4, 0x80]),
+        pair(7, 0, &[0x23, 0x28]),
+        pair(5, 1, &[1]),
+    ]
+    .concat();
+    seeds.push(seed("pairs", &[&[2, 0, 2], &pairs]));
+    let v6 = [&pair(4, 0, &[0xff; 16])[..], &pair(8, 0, &[1]), &pair(12, 0, &[1])].concat();
+    seeds.push(seed("pairs-of-v6", &[&[2, 0, 4], &v6]));
+    let ours = [pair(3, 0, &[8, 8, 4, 4]), pair(11, 0, &[0x76, 0x5f]), pair(0, 1, &[])].concat();
+    seeds.push(seed("on-our-chain", &[&[2, 0, 2], &ours]));
+    seeds.push(seed("pairs-out-of-order", &[&[2, 0, 1], &pairs]));
+    seeds.push(seed("key-of-its-own", &[&[2, 0, 2, 200], &sized(b"x"), &[0], &sized(b"y")]));
+    for (name, text) in [
+        ("wss", "/dns4/example.com/tcp/443/wss"),
+        ("quic", "/ip4/8.8.4.4/udp/4001/quic-v1"),
+        ("loopback", "/ip6/::1/tcp/9000/ws"),
+        ("port-zero", "/ip4/8.8.4.4/tcp/0"),
+        (
+            "relayed",
+            "/ip4/8.8.4.4/tcp/5/p2p/16Uiu2HAm3HsU9cVWPGgRf4zt39aKX7VQGPAKDqwwCxDTTG8jk2SC/p2p-circuit",
+        ),
+        ("webrtc", "/ip4/8.8.4.4/udp/5/webrtc-direct"),
+        ("sni", "/dns/a.example/tcp/443/tls/sni/b.example/ws"),
+    ] {
+        let addr: causeway_records::Multiaddr = text.parse().expect("a multiaddr");
+        seeds.push(seed(format!("multiaddr-{name}"), &[&[3], &sized(&addr.encode())]));
+    }
+    seeds
+}
+
+/// EIP-1459's example.
+const ENTRIES: [(&str, &str); 4] = [
+    (
+        "root",
+        "enrtree-root:v1 e=JWXYDBPXYWG6FX3GMDIBFA6CJ4 l=C7HRFPF3BLGF3YR4DY5KX3SMBE seq=1 \
+         sig=o908WmNp7LibOfPsr4btQwatZJ5URBr2ZAuxvK4UWHlsB9sUOTJQaGAlLPVAhM__XJesCHxLISo94z5Z2a463gA",
+    ),
+    (
+        "branch",
+        "enrtree-branch:2XS2367YHAXJFGLZHVAWLQD4ZY,H4FHT4B454P6UXFD7JCYQ5PWDY,MHTDO6TMUBRIA2XWG5LUDACK24",
+    ),
+    ("link", "enrtree://AM5FCQLWIZX2QFPNJAP7VUERCCRNGRHWZG3YYHIUV7BVDQ5FDPRT2@morenodes.example.org"),
+    (
+        "record",
+        "enr:-HW4QOFzoVLaFJnNhbgMoDXPnOvcdVuj7pDpqRvh6BRDO68aVi5ZcjB3vzQRZH2IcLBGHzo8uUN3snqmgTiE56CH3AMBgmlkgnY0\
+         iXNlY3AyNTZrMaECC2_24YYkYHEgdzxlSNKQEnHhuNAbNlMlWJxrJxbAFvA",
+    ),
+];
+
+fn dns_entry() -> Seeds {
+    let mut seeds: Seeds = ENTRIES.iter().map(|(name, text)| seed(*name, &[&[0], text.as_bytes()])).collect();
+    let limits = [4 + 3, 200, 18, 255];
+    // Texts 1 to 3: records; 4: their branch; 5: a link; 6: an entry of the future.
+    let texts = [&[6, 2, 1, 2, 2, 2, 3, 1, 3, 1, 2, 3, 3, 1, 0][..], &sized(b"enrtree-shiny:1")].concat();
+    let root = |records: u8, links: u8| [0, records, links, 5];
+    let good = [root(4, 5), root(1, 0), root(6, 0)].concat();
+    seeds.push(seed("lists", &[&[1], &limits, &texts, &good]));
+    seeds.push(seed("wrong-halves", &[&[1], &limits, &texts, &root(5, 0), &root(0, 1)]));
+    seeds.push(seed("another-ones-root", &[&[1], &limits, &texts, &[255, 4, 0, 1]]));
+    seeds.push(seed("promises", &[&[1], &limits, &[2, 39, 1, 2, 1, 1], &root(2, 0)]));
+    let answers = [0, 205, 0, 215, 225, 235, 0, 250, 1];
+    seeds.push(seed("a-server-that-fails", &[&[1], &limits, &texts, &good, &answers]));
     seeds
 }
 
