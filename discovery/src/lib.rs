@@ -9,8 +9,10 @@ mod bootstrap;
 mod candidate;
 mod dns;
 mod fixed;
+pub mod udp;
 
 pub use bootstrap::{bootnodes, dns_lists};
 pub use candidate::{Candidate, Origin};
 pub use dns::{DnsClient, DnsClientError, DnsLists, Pace, Reading, Trees};
 pub use fixed::{DialFailure, FixedNodes};
+pub use udp::{Bootnode, External, Found, Sockets, TalkRegistry, Udp, UdpConfig, UdpError, UdpLimits, UdpStats};
