@@ -5,6 +5,7 @@ mod ethereumjs;
 mod find_each_other;
 mod hostile;
 mod killed;
+mod light_by_list;
 mod light_client;
 mod lying;
 mod served;
@@ -101,5 +102,10 @@ pub(super) const ALL: &[Row] = &[
         name: "find-each-other",
         what: "three geths and two relays that know one bootnode",
         run: |stage| Box::pin(find_each_other::run(stage)),
+    },
+    Row {
+        name: "light-by-list",
+        what: "a light peer that is given the URL of a DNS list",
+        run: |stage| Box::pin(light_by_list::run(stage)),
     },
 ];
