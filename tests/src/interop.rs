@@ -10,6 +10,7 @@
 
 mod geth;
 mod light;
+mod name_server;
 mod process;
 mod relay;
 mod rows;
