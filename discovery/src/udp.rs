@@ -8,6 +8,7 @@ mod sessions;
 mod settings;
 mod sockets;
 mod talk;
+mod v4;
 mod visits;
 mod votes;
 
@@ -194,7 +195,8 @@ impl From<discv5::RequestError> for RequestError {
 }
 
 /// What discovery did so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct UdpStats {
     /// Nodes in discv5's table.
     pub discv5_nodes: usize,
@@ -275,8 +277,8 @@ impl Udp {
             external,
             counters: Counters::default(),
         });
-        let driver =
-            Driver::start(config, Arc::clone(&shared), wishes, external_sender, found, tasks.clone()).await?;
+        let (own, tasks_too) = (Arc::clone(&shared), tasks.clone());
+        let driver = Driver::start(config, own, wishes, external_sender, found, tasks_too, &stop).await?;
         tasks.spawn(driver.run(stop));
         Ok((Self { shared }, found_receiver))
     }

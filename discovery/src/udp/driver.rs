@@ -3,7 +3,7 @@
 use std::{
     collections::{HashSet, VecDeque},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -25,6 +25,7 @@ use super::{
     seen::Seen,
     sessions::Sessions,
     settings::{self, to_enr, to_key, to_record},
+    v4::{self, V4},
     visits::Visits,
     votes::Votes,
 };
@@ -34,6 +35,12 @@ const VISIT_AFTER: Duration = Duration::from_secs(1);
 
 /// One node of the table is visited each time, in turn: 60 votes in the five minutes that a vote counts.
 const TURN: Duration = Duration::from_secs(5);
+
+/// The driver looks at discv4's clock no more often.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A table of discv5 with fewer nodes takes those that discv4 finds.
+const YOUNG_TABLE: usize = 32;
 
 /// Owns what both protocols share.
 pub(super) struct Driver {
@@ -45,6 +52,9 @@ pub(super) struct Driver {
     bootnodes: Vec<Bootnode>,
     bootnode_ids: HashSet<B256>,
     events: Option<mpsc::Receiver<Event>>,
+    discv4: Option<V4>,
+    /// What comes in where discv5 does not read the sockets.
+    frames: Option<mpsc::Receiver<(SocketAddr, Vec<u8>)>>,
     wishes: mpsc::Receiver<Command>,
     found: mpsc::Sender<Found>,
     external: watch::Sender<External>,
@@ -86,6 +96,7 @@ impl Driver {
         external: watch::Sender<External>,
         found: mpsc::Sender<Found>,
         tasks: TaskTracker,
+        stop: &CancellationToken,
     ) -> Result<Self, UdpError> {
         let mut record = config.record;
         let own = record.borrow_and_update().clone();
@@ -115,6 +126,10 @@ impl Driver {
             events = Some(discv5.event_stream().await.map_err(failed)?);
             shared.set(Some(discv5));
         }
+        let sockets = v4::Shared { v4, v6 };
+        let frames = (!config.discv5).then(|| sockets.read(&tasks, stop));
+        let discv4 =
+            config.discv4.then(|| V4::new(config.secret_key, config.tcp, config.reach, &own, sockets));
         let now = Instant::now();
         let bootnode_id = |node: &Bootnode| match node {
             Bootnode::Record(record) => record.node_id(),
@@ -129,6 +144,8 @@ impl Driver {
             bootnode_ids: config.bootnodes.iter().map(bootnode_id).collect(),
             bootnodes: config.bootnodes,
             events,
+            discv4,
+            frames,
             wishes,
             found,
             external,
@@ -146,6 +163,7 @@ impl Driver {
     /// Runs until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         self.greet_bootnodes();
+        self.seed_discv4();
         loop {
             let due = self.carry_out(Instant::now());
             tokio::select! {
@@ -155,6 +173,7 @@ impl Driver {
                 Ok(()) = self.record.changed() => self.on_record(),
                 () = tokio::time::sleep_until(due.into()) => {}
                 Some(wish) = self.wishes.recv() => self.on_wish(wish),
+                Some((from, packet)) = next(&mut self.frames) => self.on_frame(from, &packet),
                 event = next(&mut self.events) => match event {
                     Some(event) => self.on_event(event),
                     None => {
@@ -180,7 +199,32 @@ impl Driver {
                 None => self.visits.done(),
             }
         }
-        self.visits.due().map_or(self.next_turn, |due| due.min(self.next_turn))
+        self.carry_out_discv4(now);
+        let discv4_due = self.discv4.as_ref().and_then(V4::due).map(|due| due.max(now + TICK));
+        [Some(self.next_turn), self.visits.due(), discv4_due]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.next_turn)
+    }
+
+    fn carry_out_discv4(&mut self, now: Instant) {
+        let Some(discv4) = &mut self.discv4 else { return };
+        let unsent = discv4.carry_out(now);
+        let counters = &self.shared.counters;
+        counters.unsent.fetch_add(unsent, Ordering::Relaxed);
+        counters.discv4_nodes.store(discv4.nodes(), Ordering::Relaxed);
+        while let Some(event) = self.discv4.as_mut().and_then(V4::event) {
+            match event {
+                causeway_discv4::Event::Found { enode, record } => self.report_discv4(enode, record),
+                causeway_discv4::Event::LookupDone { found } => debug!(found, "a discv4 lookup is over"),
+                causeway_discv4::Event::Observed { ours, by } => {
+                    if let Some(winner) = self.votes.count(by, ours, now) {
+                        self.confirm(winner);
+                    }
+                }
+            }
+        }
     }
 
     /// Plans a visit to the node of the table that was not visited for longest.
@@ -207,14 +251,22 @@ impl Driver {
 
     fn on_wish(&mut self, wish: Command) {
         match wish {
-            Command::Search => self.search(),
+            Command::Search => {
+                self.search();
+                if let Some(discv4) = &mut self.discv4 {
+                    discv4.search();
+                }
+            }
             Command::Add(record) => self.add(&record),
         }
     }
 
     fn add(&mut self, record: &Record) {
-        let Some(enr) = to_enr(record) else { return };
-        if settings::table_filter(self.reach)(&enr) && self.can_reach(&enr) {
+        let Some(enr) = to_enr(record).filter(settings::table_filter(self.reach)) else { return };
+        if let Some((discv4, enode)) = self.discv4.as_mut().zip(discovery_enode(record)) {
+            discv4.add(&enode);
+        }
+        if self.can_reach(&enr) {
             self.visits.plan(enr, Instant::now()); // whoever answers is in the table then
         }
     }
@@ -266,6 +318,20 @@ impl Driver {
                         self.pending.push(greeting.map(|_| Done::Greeting).boxed());
                     }
                 }
+            }
+        }
+    }
+
+    fn seed_discv4(&mut self) {
+        let Some(discv4) = &mut self.discv4 else { return };
+        for node in &self.bootnodes {
+            match node {
+                Bootnode::Record(record) => {
+                    if let Some(enode) = discovery_enode(record) {
+                        discv4.add(&enode);
+                    }
+                }
+                Bootnode::Enode(enode) => discv4.add(enode),
             }
         }
     }
@@ -371,6 +437,9 @@ impl Driver {
         }
         let Some(enr) = to_enr(&record) else { return };
         self.shared.with(|discv5| *discv5.external_enr().write() = enr);
+        if let Some(discv4) = &mut self.discv4 {
+            discv4.set_record(&record);
+        }
         let now = Instant::now();
         for node in self.connected() {
             self.visits.plan(node, now); // the ping tells that there is a newer one
@@ -384,10 +453,7 @@ impl Driver {
             Event::UnverifiableEnr { socket, node_id, .. } => self.sessions.opened(node_id, socket),
             Event::NodeInserted { node_id, .. } => self.on_inserted(node_id),
             Event::TalkRequest(request) => self.on_talk(request),
-            Event::UnrecognizedFrame(frame) => {
-                Counters::add(&self.shared.counters.foreign);
-                self.on_frame(frame.src_address, &frame.packet);
-            }
+            Event::UnrecognizedFrame(frame) => self.on_frame(frame.src_address, &frame.packet),
             Event::SocketUpdated(_) | Event::SessionsExpired(_) => {}
             other => debug!(?other, "an event of discv5 that we do not know"),
         }
@@ -430,7 +496,16 @@ impl Driver {
         });
     }
 
-    fn on_frame(&mut self, _from: SocketAddr, _packet: &[u8]) {}
+    /// A packet that is not discv5's.
+    fn on_frame(&mut self, from: SocketAddr, packet: &[u8]) {
+        let counters = &self.shared.counters;
+        Counters::add(&counters.foreign);
+        if let Some(discv4) = &mut self.discv4
+            && let Err(reason) = discv4.take(from, packet)
+        {
+            counters.dropped(reason);
+        }
+    }
 
     /// Reports a node of discv5, once.
     fn report(&mut self, enr: &Enr) {
@@ -446,6 +521,26 @@ impl Driver {
         self.send(Found { source: Source::Discv5, record: Some(record), enode: None });
     }
 
+    /// Reports a node of discv4, once, and lets a young table of discv5 have it.
+    fn report_discv4(&mut self, enode: Enode, record: Option<Record>) {
+        let seq = record.as_ref().map_or(0, Record::seq);
+        let id = enode.key.node_id();
+        if id == self.own_id || !self.seen.is_news(id, seq, Instant::now()) {
+            return;
+        }
+        if record.as_ref().is_some_and(Record::is_consensus) {
+            return;
+        }
+        let enr = record.as_ref().and_then(to_enr).filter(settings::table_filter(self.reach));
+        let young = self.shared.with(|discv5| {
+            discv5.with_kbuckets(|table| table.read().iter_ref().take(YOUNG_TABLE).count() < YOUNG_TABLE)
+        });
+        if let Some(enr) = enr.filter(|enr| young == Some(true) && self.can_reach(enr)) {
+            self.visits.plan(enr, Instant::now());
+        }
+        self.send(Found { source: Source::Discv4, record, enode: Some(enode) });
+    }
+
     fn send(&self, found: Found) {
         let counters = &self.shared.counters;
         match self.found.try_send(found) {
@@ -455,11 +550,21 @@ impl Driver {
     }
 }
 
-async fn next(events: &mut Option<mpsc::Receiver<Event>>) -> Option<Event> {
-    match events {
-        Some(events) => events.recv().await,
+async fn next<T>(channel: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    match channel {
+        Some(channel) => channel.recv().await,
         None => std::future::pending().await,
     }
+}
+
+/// The record's node as discv4 needs it, be there RLPx or not.
+fn discovery_enode(record: &Record) -> Option<Enode> {
+    Some(Enode {
+        key: record.key(),
+        host: Host::Ip(record.ip()?),
+        tcp: record.tcp().unwrap_or(0),
+        udp: record.udp()?,
+    })
 }
 
 /// How to reach a node whose record we do not have.

@@ -57,11 +57,6 @@ impl Visits {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    /// Whether nobody waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     /// When [`Visits::start`] has something to give, if not before a visit is over.
     pub(super) fn due(&self) -> Option<Instant> {
         if self.under_way >= MAX_UNDER_WAY {
@@ -95,7 +90,7 @@ mod tests {
         assert_eq!(visits.start(start + PACE), None);
         assert_eq!(visits.due(), Some(start + Duration::from_secs(1)));
         assert_eq!(visits.start(start + Duration::from_secs(1)), Some(late));
-        assert!(visits.is_empty());
+        assert_eq!(visits.due(), None);
     }
 
     #[test]
