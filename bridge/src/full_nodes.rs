@@ -140,11 +140,12 @@ impl FullNodes {
         self.live.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Who may answer `query` about blocks up to `number`, the least burdened first.
+    /// Who may answer `query` about blocks up to `number`, the least burdened first; relays last, as each of them
+    /// has to ask a full node in turn.
     pub fn able(&self, query: &Query, number: Option<u64>) -> Vec<Upstream> {
         let mut able: Vec<_> = self.all();
         able.retain(|upstream| upstream.is_live() && serves(upstream, query, number));
-        able.sort_by_cached_key(Upstream::burden);
+        able.sort_by_cached_key(|upstream| (upstream.is_relay(), upstream.burden()));
         able
     }
 

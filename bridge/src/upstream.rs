@@ -12,7 +12,7 @@ use std::{
 use causeway_translate::{AskError, Client, ClientCommand, ClientConfig, Fault, Ticket};
 use causeway_transports::{CloseReason, Incoming, Session, SessionEvent};
 use causeway_wire::{
-    Answer, Head, NodeKey, PeerId, Query, SessionId,
+    Answer, Head, NodeKey, PeerId, Query, SessionId, Stack,
     les::{Announce, Origin, Status, Version, limit},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -80,7 +80,11 @@ struct Inner {
     latency: AtomicU64,
     failures: AtomicU64,
     tickets: AtomicU64,
+    /// Questions answered, and those left unanswered or answered in part only.
+    answers: AtomicU64,
+    unanswered: AtomicU64,
     breach: Arc<OnceLock<String>>,
+    end: Arc<OnceLock<CloseReason>>,
     gone: CancellationToken,
 }
 
@@ -127,6 +131,7 @@ impl Upstream {
         let (greeted, greeting) = oneshot::channel();
         let gone = CancellationToken::new();
         let breach = Arc::new(OnceLock::new());
+        let end = Arc::new(OnceLock::new());
         let span = info_span!("upstream", peer = %session.peer(), transport = session.transport());
         let task = Task {
             client,
@@ -138,6 +143,7 @@ impl Upstream {
             tip: None,
             waiting: BTreeMap::new(),
             breach: Arc::clone(&breach),
+            end: Arc::clone(&end),
             gone: gone.clone(),
         };
         tasks.spawn(task.run().instrument(span));
@@ -154,7 +160,10 @@ impl Upstream {
                 latency: AtomicU64::new(0),
                 failures: AtomicU64::new(0),
                 tickets: AtomicU64::new(0),
+                answers: AtomicU64::new(0),
+                unanswered: AtomicU64::new(0),
                 breach,
+                end,
                 gone,
             }),
         })
@@ -218,12 +227,14 @@ impl Upstream {
         let old = self.inner.latency.load(Ordering::Relaxed);
         let new = if old == 0 { sample } else { old - old / 8 + sample / 8 };
         self.inner.latency.store(new, Ordering::Relaxed);
+        self.inner.answers.fetch_add(1, Ordering::Relaxed);
         let better = |failures: u64| failures.checked_sub(1);
         let _ = self.inner.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, better);
     }
 
     /// Counts a question that it left unanswered, or answered in part only.
     pub fn record_failure(&self) {
+        self.inner.unanswered.fetch_add(1, Ordering::Relaxed);
         let worse = |failures: u64| Some(failures.saturating_add(FAILURE_WEIGHT).min(MAX_FAILURES));
         let _ = self.inner.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, worse);
     }
@@ -232,6 +243,21 @@ impl Upstream {
     pub fn burden(&self) -> (u64, usize, u64) {
         let failures = self.inner.failures.load(Ordering::Relaxed);
         (failures, self.inner.pending.load(Ordering::Relaxed), self.inner.latency.load(Ordering::Relaxed))
+    }
+
+    /// Questions so far: answered, and left unanswered or answered in part only.
+    pub fn answers(&self) -> (u64, u64) {
+        (self.inner.answers.load(Ordering::Relaxed), self.inner.unanswered.load(Ordering::Relaxed))
+    }
+
+    /// Whether it is a relay rather than a full node: it has to ask others itself.
+    pub fn is_relay(&self) -> bool {
+        self.inner.session.peer().stack() == Stack::Libp2p
+    }
+
+    /// Why the session ended, once it has, unless we ended it.
+    pub fn end(&self) -> Option<&CloseReason> {
+        self.inner.end.get()
     }
 
     /// The session's id.
@@ -304,6 +330,7 @@ struct Task {
     tip: Option<watch::Sender<Tip>>,
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<Answer, AskError>>>,
     breach: Arc<OnceLock<String>>,
+    end: Arc<OnceLock<CloseReason>>,
     gone: CancellationToken,
 }
 
@@ -349,6 +376,9 @@ impl Task {
             }
         }
         debug!(reason = ?end, "full node gone");
+        if let Some(reason) = &end {
+            let _ = self.end.set(reason.clone());
+        }
         self.client.handle_close();
         self.carry_out();
         self.session.close(0x08);

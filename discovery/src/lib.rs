@@ -1,18 +1,19 @@
 //! Finds peers worth dialing and says when to dial them.
 //!
-//! Owns: candidates, the list of full nodes that the user named, the patience between dials, reading of node lists
-//! from the DNS.
+//! Owns: the task around the pool of peers, our own record, discv5 and discv4 on one UDP port, the reading of node
+//! lists from the DNS, where to begin on the built-in networks.
 //! Must not know: sessions, what peers are asked.
-//! Start at: [`FixedNodes`] and [`DnsLists`].  Told by: the tests at the end of each file, `tests/dns.rs`.
+//! Start at: [`Discovery`], [`udp::Udp`] and [`DnsLists`].  Told by: the tests at the end of each file,
+//! `tests/udp.rs`, `tests/dns.rs`, and the pool's own.
 
 mod bootstrap;
-mod candidate;
+mod discovery;
 mod dns;
-mod fixed;
+mod own_record;
 pub mod udp;
 
 pub use bootstrap::{bootnodes, dns_lists};
-pub use candidate::{Candidate, Origin};
+pub use discovery::{Discovery, DiscoveryConfig, DiscoveryError, Looking, Nat, Order, Report, View};
 pub use dns::{DnsClient, DnsClientError, DnsLists, Pace, Reading, Trees};
-pub use fixed::{DialFailure, FixedNodes};
+pub use own_record::{OwnRecord, now_millis, read_record};
 pub use udp::{Bootnode, External, Found, Sockets, TalkRegistry, Udp, UdpConfig, UdpError, UdpLimits, UdpStats};

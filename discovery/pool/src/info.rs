@@ -100,6 +100,7 @@ pub struct SourceSummary {
 #[serde(rename_all = "camelCase")]
 pub struct PeerInfo {
     /// Its public key, 128 hex digits.
+    #[serde(rename = "nodeKey")]
     pub key: String,
     /// What it is good for; absent before it was met, if no record says it.
     pub role: Option<Role>,
