@@ -1,6 +1,7 @@
 //! The rows of the table.
 
 mod conformance;
+mod discv5_js;
 mod ethereumjs;
 mod find_each_other;
 mod hostile;
@@ -97,6 +98,11 @@ pub(super) const ALL: &[Row] = &[
         name: "discv4-conformance",
         what: "geth's `devp2p discv4 test` against a relay",
         run: |stage| Box::pin(conformance::run(stage, conformance::DISCV4)),
+    },
+    Row {
+        name: "discv5-js",
+        what: "our discv5 and @chainsafe/discv5 ask each other",
+        run: |stage| Box::pin(discv5_js::run(stage)),
     },
     Row {
         name: "find-each-other",

@@ -15,6 +15,8 @@ pub(super) struct Workshop {
     /// The target directory.
     target: PathBuf,
     pub(super) causeway: PathBuf,
+    /// Our discovery alone, driven by lines on stdin.
+    pub(super) discovery_node: PathBuf,
     pub(super) geth_server: PathBuf,
     pub(super) geth_client: PathBuf,
     /// geth's discovery alone, as a bootnode.
@@ -45,6 +47,8 @@ impl Workshop {
 
         // One after the other: each of them uses every core by itself.
         let causeway = causeway(&root, profile).await?;
+        let example = ["build", "--quiet", "-p", "causeway-discovery", "--example", "discovery_node"];
+        cargo(&root, profile, &example).await?;
         go(&peers.join("geth"), &bin.join("geth-les-server"), "./server").await?;
         go(&peers.join("geth"), &bin.join("geth-les-client"), "./client").await?;
         go(&peers.join("geth"), &bin.join("geth-bootnode"), "./bootnode").await?;
@@ -57,6 +61,7 @@ impl Workshop {
         Ok(Self {
             target,
             causeway,
+            discovery_node: profile.join("examples").join("discovery_node"),
             geth_server: bin.join("geth-les-server"),
             geth_client: bin.join("geth-les-client"),
             geth_bootnode: bin.join("geth-bootnode"),
@@ -84,13 +89,18 @@ async fn causeway(root: &Path, profile: &Path) -> anyhow::Result<PathBuf> {
     if let Some(binary) = std::env::var_os("CAUSEWAY_BIN") {
         return Ok(PathBuf::from(binary));
     }
+    cargo(root, profile, &["build", "--quiet", "-p", "causeway"]).await?;
+    Ok(profile.join("causeway"))
+}
+
+/// Runs cargo in the runner's own profile.
+async fn cargo(root: &Path, profile: &Path, arguments: &[&str]) -> anyhow::Result<()> {
     let name = profile.file_name().and_then(OsStr::to_str).context("the profile's folder has a name")?;
     let name = if name == "debug" { "dev" } else { name };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "-p", "causeway", "--profile", name]).current_dir(root);
-    done("cargo build -p causeway", &mut build).await?;
-    Ok(profile.join("causeway"))
+    build.args(arguments).args(["--profile", name]).current_dir(root);
+    done(&format!("cargo {}", arguments.join(" ")), &mut build).await
 }
 
 async fn go(folder: &Path, output: &Path, package: &str) -> anyhow::Result<()> {
