@@ -41,21 +41,8 @@ impl NameServer {
         domain: &str,
         records: &str,
     ) -> anyhow::Result<Self> {
-        let dir = stage.dir.join(format!("{name}-knot"));
-        fs::create_dir_all(&dir)?;
-        let (zone, config) = (dir.join("zone"), dir.join("knot.conf"));
         let address = free_address().await?;
-        write_zone(&zone, domain, FIRST_SERIAL, records)?;
-        let (dir, port) = (dir.display(), address.port());
-        let text = format!(
-            "server:\n    rundir: {dir}\n    listen: {}@{port}\n\
-             log:\n  - target: stderr\n    any: info\n\
-             database:\n    storage: {dir}\n\
-             zone:\n  - domain: {domain}\n    file: {}\n    zonefile-load: whole\n",
-            address.ip(),
-            zone.display()
-        );
-        fs::write(&config, text)?;
+        let Files { zone, config } = write_files(stage, name, address, domain, records)?;
         let arguments = ["-c".to_owned(), config.display().to_string()];
         let peer = Peer::start(stage, name, "knotd".as_ref(), arguments)?;
         let server = Self { peer, address, domain: domain.to_owned(), zone, serial: FIRST_SERIAL };
@@ -91,6 +78,39 @@ impl NameServer {
         };
         timeout(PATIENCE, asking).await.with_context(|| format!("{} does not answer", self.peer.name))
     }
+}
+
+/// What knot is started with.
+#[derive(Debug)]
+pub(super) struct Files {
+    zone: PathBuf,
+    /// The argument of `knotd -c`.
+    pub(super) config: PathBuf,
+}
+
+/// Writes the zone of a domain and knot's configuration for it into a folder of the row.
+pub(super) fn write_files(
+    stage: &Stage,
+    name: &str,
+    address: SocketAddr,
+    domain: &str,
+    records: &str,
+) -> anyhow::Result<Files> {
+    let dir = stage.dir.join(format!("{name}-knot"));
+    fs::create_dir_all(&dir)?;
+    let (zone, config) = (dir.join("zone"), dir.join("knot.conf"));
+    write_zone(&zone, domain, FIRST_SERIAL, records)?;
+    let (dir, port) = (dir.display(), address.port());
+    let text = format!(
+        "server:\n    rundir: {dir}\n    listen: {}@{port}\n\
+         log:\n  - target: stderr\n    any: info\n\
+         database:\n    storage: {dir}\n\
+         zone:\n  - domain: {domain}\n    file: {}\n    zonefile-load: whole\n",
+        address.ip(),
+        zone.display()
+    );
+    fs::write(&config, text)?;
+    Ok(Files { zone, config })
 }
 
 /// An address that is free on UDP and TCP.

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod discv5_js;
+mod dns;
 mod ethereumjs;
 mod find_each_other;
 mod hostile;
@@ -9,6 +10,7 @@ mod killed;
 mod light_by_list;
 mod light_client;
 mod lying;
+mod records_js;
 mod served;
 mod stacks;
 
@@ -113,5 +115,15 @@ pub(super) const ALL: &[Row] = &[
         name: "light-by-list",
         what: "a light peer that is given the URL of a DNS list",
         run: |stage| Box::pin(light_by_list::run(stage)),
+    },
+    Row {
+        name: "dns-lists",
+        what: "lists of 40 nodes, signed by Causeway and geth, served by knot, read by the other",
+        run: |stage| Box::pin(dns::run(stage)),
+    },
+    Row {
+        name: "records-js",
+        what: "@waku/enr and @chainsafe/enr read our records, and we theirs",
+        run: |stage| Box::pin(records_js::run(stage)),
     },
 ];

@@ -30,6 +30,8 @@ pub(super) struct Workshop {
     pub(super) libp2p_js: PathBuf,
     /// Folder of the discv5 node on @chainsafe/discv5 with its packages.
     pub(super) discv5_js: PathBuf,
+    /// Folder of the packages that read and write node records.
+    pub(super) records_js: PathBuf,
 }
 
 impl Workshop {
@@ -58,6 +60,7 @@ impl Workshop {
         let ethereumjs = npm(&peers.join("ethereumjs"), &cache.join("ethereumjs")).await?;
         let libp2p_js = npm(&peers.join("libp2p-js"), &cache.join("libp2p-js")).await?;
         let discv5_js = npm(&peers.join("discv5-js"), &cache.join("discv5-js")).await?;
+        let records_js = npm(&peers.join("records-js"), &cache.join("records-js")).await?;
         Ok(Self {
             target,
             causeway,
@@ -70,6 +73,7 @@ impl Workshop {
             ethereumjs,
             libp2p_js,
             discv5_js,
+            records_js,
         })
     }
 
