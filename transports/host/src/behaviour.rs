@@ -7,7 +7,7 @@ use libp2p::{
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
-use crate::{HostLimits, gate::Gate, ping, streams::Streams};
+use crate::{HostLimits, gate::Gate, ping, rendezvous::Rendezvous, streams::Streams};
 
 /// How often identify is repeated on a connection.
 const IDENTIFY_INTERVAL: Duration = Duration::from_secs(300);
@@ -22,6 +22,7 @@ pub(crate) struct Behaviour {
     memory: Toggle<memory_connection_limits::Behaviour>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
+    pub(crate) rendezvous: Rendezvous,
     pub(crate) streams: Streams,
 }
 
@@ -30,6 +31,7 @@ impl Behaviour {
         key: identity::PublicKey,
         agent: String,
         limits: &HostLimits,
+        rendezvous: Rendezvous,
         streams: Streams,
     ) -> Self {
         let identify = identify::Config::new(IDENTIFY_VERSION.to_owned(), key)
@@ -44,6 +46,7 @@ impl Behaviour {
             memory: Toggle::from(memory),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::default(),
+            rendezvous,
             streams,
         }
     }

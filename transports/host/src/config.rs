@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use causeway_wire::Capability;
 
-use crate::ItemLimits;
+use crate::{DialGuard, ItemLimits, RendezvousLimits};
 
 /// Names one connection of a host; never reused while the host lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,7 +40,14 @@ pub struct HostConfig {
     pub agent: String,
     /// Multiaddrs told to others by identify. Listen addresses are never told: they may be private, and
     /// they lie about TLS when a proxy stands before the WebSocket.
+    ///
+    /// They can be changed while the host runs: [`Host::set_external_addresses`](crate::Host::set_external_addresses).
     pub external_addresses: Vec<String>,
+    /// Which IP addresses [`Host::open`](crate::Host::open) dials, after names were resolved. Addresses that the
+    /// user named are dialed wherever they lead, by [`Host::open_named`](crate::Host::open_named).
+    pub dial_guard: DialGuard,
+    /// Makes the host a rendezvous point, at which others register and find each other. Default: it is none.
+    pub rendezvous_server: Option<RendezvousLimits>,
     /// Largest items read from streams that others opened. Streams that we open start with it too and may be
     /// given other limits by [`ItemReader::set_limits`](crate::ItemReader::set_limits).
     pub item_limits: ItemLimits,
@@ -57,6 +64,8 @@ impl HostConfig {
             protocols,
             agent: concat!("causeway/", env!("CARGO_PKG_VERSION")).to_owned(),
             external_addresses: Vec::new(),
+            dial_guard: DialGuard::Any,
+            rendezvous_server: None,
             item_limits: ItemLimits::default(),
             limits: HostLimits::default(),
         }
@@ -71,6 +80,8 @@ impl fmt::Debug for HostConfig {
             .field("protocols", &self.protocols)
             .field("agent", &self.agent)
             .field("external_addresses", &self.external_addresses)
+            .field("dial_guard", &self.dial_guard)
+            .field("rendezvous_server", &self.rendezvous_server)
             .field("item_limits", &self.item_limits)
             .field("limits", &self.limits)
             .finish_non_exhaustive()

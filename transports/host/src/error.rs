@@ -1,6 +1,6 @@
 //! What can go wrong when a host starts or opens a stream, and what to do about it.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,17 @@ pub enum HostError {
     /// A protocol whose name cannot stand in a protocol id.
     #[error("protocol name {0:?} cannot be written as /name/version")]
     Protocol(String),
+    /// More external addresses than are told to others.
+    #[error("{count} external addresses; {limit} are told to others")]
+    TooManyExternalAddresses {
+        /// How many there are.
+        count: usize,
+        /// The most there may be.
+        limit: usize,
+    },
+    /// The host is shut down.
+    #[error("the host is shut down")]
+    Closed,
     /// An external address that is no multiaddr.
     #[error("external address {address:?} is not a multiaddr: {reason}")]
     ExternalAddress {
@@ -60,6 +71,12 @@ pub enum OpenError {
         address: String,
         /// What the transport said.
         reason: String,
+    },
+    /// A stranger's address leads where the guard does not let us dial.
+    #[error("{ip} is not dialed on a stranger's word; name the peer yourself if it is meant")]
+    NotAllowed {
+        /// Where it leads, after names were resolved.
+        ip: IpAddr,
     },
     /// Somebody else answered.
     #[error(

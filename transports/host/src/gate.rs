@@ -52,7 +52,7 @@ struct Established {
 
 /// What shares a limit of addresses. Who has one IPv6 address has a /64, and who rents a server often a /48.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Origin {
+pub(crate) enum Origin {
     V4(Ipv4Addr),
     V6Net64(u64),
     V6Net48(u64),
@@ -143,6 +143,11 @@ fn limited_ip(remote: &Multiaddr) -> Option<IpAddr> {
     (!ip.is_loopback()).then_some(ip)
 }
 
+/// The narrowest origin of `remote`; none for the loopback.
+pub(crate) fn origin_of(remote: &Multiaddr) -> Option<Origin> {
+    origins_of(limited_ip(remote)?).next()
+}
+
 fn origins_of(ip: IpAddr) -> impl Iterator<Item = Origin> {
     let prefix = |ip: Ipv6Addr| (u128::from(ip) >> 64) as u64;
     let (first, second) = match ip {
@@ -154,7 +159,7 @@ fn origins_of(ip: IpAddr) -> impl Iterator<Item = Origin> {
 
 /// Counts that forget what is at zero.
 #[derive(Debug)]
-struct Counts<K>(HashMap<K, usize>);
+pub(crate) struct Counts<K>(HashMap<K, usize>);
 
 impl<K> Default for Counts<K> {
     fn default() -> Self {
@@ -163,15 +168,15 @@ impl<K> Default for Counts<K> {
 }
 
 impl<K: Eq + Hash> Counts<K> {
-    fn of(&self, key: &K) -> usize {
+    pub(crate) fn of(&self, key: &K) -> usize {
         self.0.get(key).copied().unwrap_or(0)
     }
 
-    fn add(&mut self, key: K) {
+    pub(crate) fn add(&mut self, key: K) {
         *self.0.entry(key).or_insert(0) += 1;
     }
 
-    fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         if let Some(count) = self.0.get_mut(key) {
             *count -= 1;
             if *count == 0 {

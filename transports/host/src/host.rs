@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use causeway_wire::{Capability, PeerId};
+use libp2p::{Multiaddr, identity::Keypair};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -13,9 +14,12 @@ use crate::{
     ConnectionKey, HostConfig, HostError, ItemReader, ItemWriter, OpenError,
     behaviour::Behaviour,
     convert::{Protocol, Target},
-    identity, stack,
+    guard::{Naming, Word},
+    identity,
+    rendezvous::{Rendezvous, Server},
+    stack,
     streams::{OpenRequest, Streams, Terms},
-    swarm::{Board, Open, Reuse, Task, with_peer},
+    swarm::{Board, Job, Open, Order, Reuse, Task, with_peer},
 };
 
 /// A stream with an agreed protocol. Dropping both halves ends it (what was written but not yet
@@ -46,13 +50,20 @@ pub struct ProtocolStream {
 #[derive(Clone, Debug)]
 pub struct Host {
     peer: libp2p::PeerId,
+    /// Its Debug shows the public half only.
+    pub(crate) keypair: Keypair,
     open_timeout: Duration,
-    opens: mpsc::Sender<Open>,
+    orders: mpsc::Sender<Order>,
     board: Arc<Board>,
+    /// If this is a rendezvous point.
+    server: Option<Arc<Server>>,
 }
 
-/// Requests to open a stream that wait for the swarm's task; the next wait in [`Host::open`].
-const OPENS: usize = 64;
+/// Orders that wait for the swarm's task; the next wait with those who give them.
+const ORDERS: usize = 64;
+
+/// External addresses told to others; a record with more is refused by most.
+const MAX_EXTERNAL_ADDRESSES: usize = 16;
 
 impl Host {
     /// Binds every listener, then runs in a task of its own. The receiver yields the streams that others open;
@@ -61,8 +72,17 @@ impl Host {
     /// # Errors
     /// See [`HostError`]; nothing stays bound then.
     pub async fn start(config: HostConfig) -> Result<(Self, mpsc::Receiver<ProtocolStream>), HostError> {
-        let HostConfig { secret_key, listen, protocols, agent, external_addresses, item_limits, limits } =
-            config;
+        let HostConfig {
+            secret_key,
+            listen,
+            protocols,
+            agent,
+            external_addresses,
+            dial_guard,
+            rendezvous_server,
+            item_limits,
+            limits,
+        } = config;
         let keypair = identity::keypair(&secret_key)?;
         let peer = keypair.public().to_peer_id();
         let offered = protocols
@@ -72,27 +92,28 @@ impl Host {
             })
             .collect::<Result<_, _>>()?;
         let (inbox, streams) = mpsc::channel(limits.untaken_streams.max(1));
-        let (opens, opens_receiver) = mpsc::channel(OPENS);
+        let (orders, orders_receiver) = mpsc::channel(ORDERS);
 
-        let transport = stack::build(&keypair, &limits)?;
+        let naming = Naming::default();
+        let transport = stack::build(&keypair, &limits, &dial_guard, naming.clone())?;
+        let server = rendezvous_server.map(|limits| Arc::new(Server::new(limits)));
         let terms = Terms { offered, item_limits, limits: limits.clone(), inbox };
-        let behaviour = Behaviour::new(keypair.public(), agent, &limits, Streams::new(terms));
+        let rendezvous = Rendezvous::new(server.clone());
+        let behaviour = Behaviour::new(keypair.public(), agent, &limits, rendezvous, Streams::new(terms));
         let swarm_config = libp2p::swarm::Config::with_tokio_executor()
             .with_idle_connection_timeout(limits.idle_timeout)
             .with_max_negotiating_inbound_streams(limits.negotiating_streams);
         let mut swarm = libp2p::Swarm::new(transport, behaviour, peer, swarm_config);
-        for address in external_addresses {
-            match address.parse() {
-                Ok(parsed) => swarm.add_external_address(parsed),
-                Err(error) => return Err(HostError::ExternalAddress { address, reason: error.to_string() }),
-            }
-        }
+        let external = external_multiaddrs(&external_addresses)?;
+        external.iter().cloned().for_each(|address| swarm.add_external_address(address));
 
         let board = Arc::new(Board::default());
-        let mut task = Task::new(swarm, board.clone(), opens_receiver);
+        board.set_external(external);
+        let mut task = Task::new(swarm, naming, board.clone(), orders_receiver);
         task.bind(&listen).await?;
         tokio::spawn(task.supervise());
-        Ok((Self { peer, open_timeout: limits.open_timeout, opens, board }, streams))
+        let open_timeout = limits.open_timeout;
+        Ok((Self { peer, keypair, open_timeout, orders, board, server }, streams))
     }
 
     /// Our id.
@@ -112,12 +133,56 @@ impl Host {
         self.board.addresses().into_iter().map(dialable).collect()
     }
 
+    /// The addresses that others are told, as [`Host::set_external_addresses`] or the configuration gave them.
+    pub fn external_addresses(&self) -> Vec<String> {
+        self.board.external().iter().map(ToString::to_string).collect()
+    }
+
+    /// Replaces the addresses that others are told: by identify on connections from now on, and by what is
+    /// registered at rendezvous points from now on.
+    ///
+    /// # Errors
+    /// If one of them is no multiaddr, if there are too many, or if the host is shut down. The old ones stay then.
+    pub async fn set_external_addresses(&self, addresses: Vec<String>) -> Result<(), HostError> {
+        let addresses = external_multiaddrs(&addresses)?;
+        self.orders.send(Order::Announce(addresses.clone())).await.map_err(|_gone| HostError::Closed)?;
+        self.board.set_external(addresses);
+        Ok(())
+    }
+
+    /// Registrations held here, if this host is a rendezvous point.
+    pub fn rendezvous_registrations(&self) -> Option<usize> {
+        self.server.as_ref().map(|server| server.registrations())
+    }
+
     /// Opens a stream at `address`, proposing `protocols` in this order. An open connection to the peer over the
-    /// same transport is used, else a new one is made. Without `/p2p/` whoever answers is taken.
+    /// same transport is used, else a new one is made, if the dial guard lets us dial where the address leads.
+    /// Without `/p2p/` whoever answers is taken.
     ///
     /// # Errors
     /// See [`OpenError`]; each says what to do.
     pub async fn open(&self, address: &str, protocols: &[Capability]) -> Result<ProtocolStream, OpenError> {
+        self.open_on(Word::Stranger, address, protocols).await
+    }
+
+    /// The same at an address that the user named: it is dialed wherever it leads.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; each says what to do.
+    pub async fn open_named(
+        &self,
+        address: &str,
+        protocols: &[Capability],
+    ) -> Result<ProtocolStream, OpenError> {
+        self.open_on(Word::User, address, protocols).await
+    }
+
+    async fn open_on(
+        &self,
+        word: Word,
+        address: &str,
+        protocols: &[Capability],
+    ) -> Result<ProtocolStream, OpenError> {
         let target = Target::parse(address)?;
         let protocols: Arc<[Protocol]> = protocols
             .iter()
@@ -130,9 +195,9 @@ impl Host {
         }
         let limit = self.open_timeout;
         let attempt = async {
-            match self.request(&target, &protocols, Reuse::Allowed).await {
+            match self.request(&target, word, &protocols, Reuse::Allowed).await {
                 // The connection that was there may have been a dead one.
-                Err(OpenError::ConnectionLost) => self.request(&target, &protocols, Reuse::No).await,
+                Err(OpenError::ConnectionLost) => self.request(&target, word, &protocols, Reuse::No).await,
                 result => result,
             }
         };
@@ -142,18 +207,26 @@ impl Host {
     async fn request(
         &self,
         target: &Target,
+        word: Word,
         protocols: &Arc<[Protocol]>,
         reuse: Reuse,
     ) -> Result<ProtocolStream, OpenError> {
         let (reply, answer) = oneshot::channel();
-        let request = OpenRequest { protocols: protocols.clone(), reply };
-        let open = Open { target: target.clone(), request, reuse };
-        self.opens.send(open).await.map_err(|_gone| OpenError::HostClosed)?;
+        let job = Job::Stream(OpenRequest { protocols: protocols.clone(), reply });
+        self.hand_over(Open { target: target.clone(), word, reuse, job }).await?;
         match answer.await {
             Ok(result) => result,
-            Err(_dropped) if self.board.done.is_cancelled() => Err(OpenError::HostClosed),
-            Err(_dropped) => Err(OpenError::ConnectionLost),
+            Err(_dropped) => Err(self.gone()),
         }
+    }
+
+    pub(crate) async fn hand_over(&self, open: Open) -> Result<(), OpenError> {
+        self.orders.send(Order::Open(open)).await.map_err(|_gone| OpenError::HostClosed)
+    }
+
+    /// Why a request was dropped without an answer.
+    pub(crate) fn gone(&self) -> OpenError {
+        if self.board.done.is_cancelled() { OpenError::HostClosed } else { OpenError::ConnectionLost }
     }
 
     /// Closes a connection with all its streams; nothing happens if it is gone already.
@@ -176,4 +249,18 @@ impl Host {
         self.board.stop.cancel();
         self.closed().await;
     }
+}
+
+fn external_multiaddrs(addresses: &[String]) -> Result<Vec<Multiaddr>, HostError> {
+    let (count, limit) = (addresses.len(), MAX_EXTERNAL_ADDRESSES);
+    if count > limit {
+        return Err(HostError::TooManyExternalAddresses { count, limit });
+    }
+    let parse = |address: &String| {
+        address.parse().map_err(|error: libp2p::multiaddr::Error| HostError::ExternalAddress {
+            address: address.clone(),
+            reason: error.to_string(),
+        })
+    };
+    addresses.iter().map(parse).collect()
 }

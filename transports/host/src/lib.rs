@@ -1,8 +1,8 @@
 //! The libp2p host: TCP, QUIC and WebSocket put together, and protocol streams cut into RLP items.
 //!
-//! Owns: the swarm, its transports and limits, the one-stream-per-connection rule, the stream framing.
+//! Owns: the swarm, its transports and limits, the one-stream-per-connection rule, the stream framing, rendezvous.
 //! Must not know: RLPx, what LES means, who may ask what.
-//! Start at: [`Host`].  Told by: the tests at the end of each file, `tests/streams.rs`, `limits.rs`, `stock.rs`.
+//! Start at: [`Host`].  Told by: the tests at the end of each file, `tests/*.rs`.
 
 mod behaviour;
 mod channel;
@@ -11,10 +11,12 @@ mod convert;
 mod error;
 mod framing;
 mod gate;
+mod guard;
 mod host;
 mod identity;
 mod item_io;
 mod ping;
+mod rendezvous;
 mod stack;
 mod streams;
 mod swarm;
@@ -22,9 +24,11 @@ mod swarm;
 pub use config::{ConnectionKey, HostConfig, HostLimits, Listen};
 pub use error::{HostError, OpenError};
 pub use framing::{CutError, Item, ItemCutter, ItemLimits, encode_item};
+pub use guard::DialGuard;
 pub use host::{Host, ProtocolStream};
 pub use identity::{InvalidSecretKey, node_key, parse_peer_id, peer_id_of, peer_id_text};
 pub use item_io::{
     ITEM_TIMEOUT, ItemReader, ItemWriter, ReadError, SLOWEST_READER, WRITE_TIMEOUT, WriteError,
 };
+pub use rendezvous::{Discovered, Malformed, RendezvousError, RendezvousLimits, RendezvousStatus, Renewal};
 pub use stack::install_crypto_provider;

@@ -16,7 +16,11 @@ use libp2p::{
 };
 use tracing::warn;
 
-use crate::{HostError, HostLimits, convert::in_full};
+use crate::{
+    DialGuard, HostError, HostLimits,
+    convert::in_full,
+    guard::{Guarded, Marked, Naming},
+};
 
 /// Largest WebSocket frame; the default of 256 MiB would let one frame take the memory.
 const MAX_WEBSOCKET_FRAME: usize = 1024 * 1024;
@@ -47,20 +51,26 @@ pub fn install_crypto_provider() {
 
 type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 
-/// WebSocket over TCP, TCP, and QUIC as one transport.
+/// WebSocket over TCP, TCP, and QUIC as one transport; `naming` tells it whose word each dial is.
 ///
 /// Without a readable resolver configuration the host still runs; only names cannot be dialed then.
-pub(crate) fn build(keypair: &Keypair, limits: &HostLimits) -> Result<Connections, HostError> {
-    match (
-        dns::tokio::Transport::system(plain_tcp()),
-        dns::tokio::Transport::system(direct(keypair, limits)?),
+pub(crate) fn build(
+    keypair: &Keypair,
+    limits: &HostLimits,
+    guard: &DialGuard,
+    naming: Naming,
+) -> Result<Connections, HostError> {
+    let both = match (
+        dns::tokio::Transport::system(plain_tcp(guard)),
+        dns::tokio::Transport::system(direct(keypair, limits, guard)?),
     ) {
-        (Ok(tcp), Ok(direct)) => Ok(either(websocket_over(tcp, keypair, limits)?, direct.boxed())),
+        (Ok(tcp), Ok(direct)) => either(websocket_over(tcp, keypair, limits)?, direct.boxed()),
         (Err(error), _) | (_, Err(error)) => {
             warn!(reason = %error, "no name resolution: addresses with DNS names cannot be dialed");
-            Ok(either(websocket_over(plain_tcp(), keypair, limits)?, direct(keypair, limits)?))
+            either(websocket_over(plain_tcp(guard), keypair, limits)?, direct(keypair, limits, guard)?)
         }
-    }
+    };
+    Ok(Marked::new(both, naming).boxed())
 }
 
 /// WebSocket comes first and has resolved names itself: for TLS it needs the name, not the address behind it.
@@ -68,23 +78,23 @@ fn either(first: Connections, second: Connections) -> Connections {
     first.or_transport(second).map(|either, _| either.into_inner()).boxed()
 }
 
-fn direct(keypair: &Keypair, limits: &HostLimits) -> Result<Connections, HostError> {
+fn direct(keypair: &Keypair, limits: &HostLimits, guard: &DialGuard) -> Result<Connections, HostError> {
     let quic = quic::tokio::Transport::new(quic_config(keypair, limits))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
         .boxed();
-    Ok(either(secured_tcp(keypair, limits)?, quic))
+    Ok(either(secured_tcp(keypair, limits, guard)?, Guarded::new(quic, guard.clone()).boxed()))
 }
 
-fn plain_tcp() -> tcp::tokio::Transport {
-    tcp::tokio::Transport::new(tcp::Config::default())
+fn plain_tcp(guard: &DialGuard) -> Guarded<tcp::tokio::Transport> {
+    Guarded::new(tcp::tokio::Transport::new(tcp::Config::default()), guard.clone())
 }
 
-fn secured_tcp(keypair: &Keypair, limits: &HostLimits) -> Result<Connections, HostError> {
+fn secured_tcp(keypair: &Keypair, limits: &HostLimits, guard: &DialGuard) -> Result<Connections, HostError> {
     let security = Security(SelectUpgrade::new(
         tls::Config::new(keypair).map_err(|error| setup("tcp", &error))?,
         noise::Config::new(keypair).map_err(|error| setup("tcp", &error))?,
     ));
-    Ok(plain_tcp()
+    Ok(plain_tcp(guard)
         .upgrade(Version::V1Lazy)
         .authenticate(security)
         .multiplex(yamux_config(limits))

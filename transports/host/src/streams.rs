@@ -108,11 +108,13 @@ impl Streams {
         }
     }
 
-    /// The newest connection with `peer` over `transport`.
-    pub(crate) fn connection_with(&self, peer: &PeerId, transport: &str) -> Option<ConnectionId> {
+    /// The newest connection with `peer` over `transport`, or over any.
+    pub(crate) fn connection_with(&self, peer: &PeerId, transport: Option<&str>) -> Option<ConnectionId> {
         self.connections
             .iter()
-            .filter(|(_, facts)| facts.peer == *peer && facts.transport == transport)
+            .filter(|(_, facts)| {
+                facts.peer == *peer && transport.is_none_or(|transport| facts.transport == transport)
+            })
             .max_by_key(|(_, facts)| facts.key)
             .map(|(connection, _)| *connection)
     }

@@ -32,8 +32,10 @@ use crate::{
     ConnectionKey, HostError, Listen, OpenError,
     behaviour::{Behaviour, BehaviourEvent},
     convert::{Target, clean_agent, in_full, listen_address},
+    guard::{Naming, Word, refused_ip},
     identity::wire_peer_id,
     ping::{self, Finding},
+    rendezvous::Ask,
     streams::OpenRequest,
 };
 
@@ -43,12 +45,46 @@ const BIND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for connections to say goodbye when the host goes down.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A stream to be opened at `target`.
+/// What handles ask of the task.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Open(Open),
+    /// Tell others these addresses from now on, and no others.
+    Announce(Vec<Multiaddr>),
+}
+
+/// A connection with `target`, and what is to be done on it.
 #[derive(Debug)]
 pub(crate) struct Open {
     pub(crate) target: Target,
-    pub(crate) request: OpenRequest,
+    pub(crate) word: Word,
     pub(crate) reuse: Reuse,
+    pub(crate) job: Job,
+}
+
+/// What a connection is wanted for.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Stream(OpenRequest),
+    Ask(Ask),
+}
+
+impl Job {
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Stream(request) => request.reply.is_closed(),
+            Self::Ask(ask) => ask.reply.is_closed(),
+        }
+    }
+
+    /// Says why there is no connection; if nobody waits any more, that is fine.
+    fn fail(self, error: OpenError) {
+        debug!(%error, "no connection");
+        match self {
+            Self::Stream(request) => drop(request.reply.send(Err(error))),
+            Self::Ask(ask) => drop(ask.reply.send(Err(error.into()))),
+        }
+    }
 }
 
 /// Whether an open connection may carry the stream.
@@ -62,6 +98,8 @@ pub(crate) enum Reuse {
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     addresses: Mutex<BTreeMap<ListenerOrder, Vec<Multiaddr>>>,
+    /// What others are told.
+    external: Mutex<Vec<Multiaddr>>,
     /// Connections to close, until the task looks.
     closing: Mutex<BTreeSet<ConnectionKey>>,
     work: Notify,
@@ -78,6 +116,14 @@ type ListenerOrder = usize;
 impl Board {
     pub(crate) fn addresses(&self) -> Vec<Multiaddr> {
         locked(&self.addresses).values().flatten().cloned().collect()
+    }
+
+    pub(crate) fn external(&self) -> Vec<Multiaddr> {
+        locked(&self.external).clone()
+    }
+
+    pub(crate) fn set_external(&self, addresses: Vec<Multiaddr>) {
+        *locked(&self.external) = addresses;
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -100,15 +146,22 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Task {
     swarm: Swarm<Behaviour>,
     board: Arc<Board>,
-    opens: mpsc::Receiver<Open>,
+    /// Tells the transports on whose word is dialed.
+    naming: Naming,
+    orders: mpsc::Receiver<Order>,
     listeners: HashMap<ListenerId, ListenerOrder>,
     /// Dials under way; the gate bounds them.
-    dials: HashMap<ConnectionId, (Target, OpenRequest)>,
+    dials: HashMap<ConnectionId, (Target, Job)>,
 }
 
 impl Task {
-    pub(crate) fn new(swarm: Swarm<Behaviour>, board: Arc<Board>, opens: mpsc::Receiver<Open>) -> Self {
-        Self { swarm, board, opens, listeners: HashMap::new(), dials: HashMap::new() }
+    pub(crate) fn new(
+        swarm: Swarm<Behaviour>,
+        naming: Naming,
+        board: Arc<Board>,
+        orders: mpsc::Receiver<Order>,
+    ) -> Self {
+        Self { swarm, board, naming, orders, listeners: HashMap::new(), dials: HashMap::new() }
     }
 
     /// Binds all listeners; they are not heard before [`Task::run`].
@@ -171,8 +224,9 @@ impl Task {
                 biased;
                 () = self.board.stop.cancelled() => break,
                 () = self.board.work.notified() => {}
-                open = self.opens.recv() => match open {
-                    Some(open) => self.open(open),
+                order = self.orders.recv() => match order {
+                    Some(Order::Open(open)) => self.open(open),
+                    Some(Order::Announce(addresses)) => self.announce(addresses),
                     None => break,
                 },
                 event = self.swarm.select_next_some() => self.handle(event),
@@ -209,21 +263,51 @@ impl Task {
     }
 
     fn open(&mut self, open: Open) {
-        let Open { target, request, reuse } = open;
+        let Open { target, word, reuse, job } = open;
         if reuse == Reuse::Allowed
-            && let Some(peer) = &target.peer
-            && let Some(connection) = self.swarm.behaviour().streams.connection_with(peer, target.transport)
+            && let Some(peer) = target.peer
+            && let Some(connection) = self.connection_for(&job, &peer, target.transport)
         {
-            self.swarm.behaviour_mut().streams.open(connection, request);
+            self.begin(peer, connection, job);
             return;
         }
         let options = dial_options(&target);
         let connection = options.connection_id();
-        match self.swarm.dial(options) {
+        let naming = self.naming.clone();
+        match naming.on_word(word, || self.swarm.dial(options)) {
             Ok(()) => {
-                self.dials.insert(connection, (target, request));
+                self.dials.insert(connection, (target, job));
             }
-            Err(error) => fail(request, dial_error(&target, &error)),
+            Err(error) => job.fail(dial_error(&target, &error)),
+        }
+    }
+
+    /// An open connection: a protocol stream goes over the transport that was named, a question over any.
+    fn connection_for(&self, job: &Job, peer: &PeerId, transport: &str) -> Option<ConnectionId> {
+        let streams = &self.swarm.behaviour().streams;
+        match job {
+            Job::Stream(_) => streams.connection_with(peer, Some(transport)),
+            Job::Ask(_) => streams.connection_with(peer, None),
+        }
+    }
+
+    fn begin(&mut self, peer: PeerId, connection: ConnectionId, job: Job) {
+        let behaviour = self.swarm.behaviour_mut();
+        match job {
+            Job::Stream(request) => behaviour.streams.open(connection, request),
+            Job::Ask(ask) => behaviour.rendezvous.ask(peer, connection, ask),
+        }
+    }
+
+    fn announce(&mut self, addresses: Vec<Multiaddr>) {
+        let old: Vec<Multiaddr> = self.swarm.external_addresses().cloned().collect();
+        for address in old.iter().filter(|address| !addresses.contains(address)) {
+            self.swarm.remove_external_address(address);
+        }
+        for address in addresses {
+            if !old.contains(&address) {
+                self.swarm.add_external_address(address);
+            }
         }
     }
 
@@ -233,7 +317,7 @@ impl Task {
                 let peer = wire_peer_id(&peer_id);
                 debug!(%peer, incoming = endpoint.is_listener(), "connection established");
                 self.count();
-                self.dialed(connection_id);
+                self.dialed(peer_id, connection_id);
             }
             SwarmEvent::ConnectionClosed { peer_id, cause, .. } => {
                 let peer = wire_peer_id(&peer_id);
@@ -242,8 +326,8 @@ impl Task {
                 self.count();
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
-                if let Some((target, request)) = self.dials.remove(&connection_id) {
-                    fail(request, dial_error(&target, &error));
+                if let Some((target, job)) = self.dials.remove(&connection_id) {
+                    job.fail(dial_error(&target, &error));
                 }
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
@@ -280,19 +364,20 @@ impl Task {
                 }
             },
             BehaviourEvent::Identify(_) => {}
-            BehaviourEvent::Gate(never) | BehaviourEvent::Memory(never) | BehaviourEvent::Streams(never) => {
-                match never {}
-            }
+            BehaviourEvent::Gate(never)
+            | BehaviourEvent::Memory(never)
+            | BehaviourEvent::Rendezvous(never)
+            | BehaviourEvent::Streams(never) => match never {},
         }
     }
 
-    /// A connection that we may have dialed for a stream.
-    fn dialed(&mut self, connection: ConnectionId) {
-        let Some((_, request)) = self.dials.remove(&connection) else { return };
-        if request.reply.is_closed() {
+    /// A connection that we may have dialed for somebody.
+    fn dialed(&mut self, peer: PeerId, connection: ConnectionId) {
+        let Some((_, job)) = self.dials.remove(&connection) else { return };
+        if job.is_abandoned() {
             self.swarm.close_connection(connection); // who asked has given up
         } else {
-            self.swarm.behaviour_mut().streams.open(connection, request);
+            self.begin(peer, connection, job);
         }
     }
 
@@ -333,11 +418,6 @@ fn dial_options(target: &Target) -> DialOpts {
     }
 }
 
-fn fail(request: OpenRequest, error: OpenError) {
-    debug!(%error, "stream not opened");
-    let _ = request.reply.send(Err(error)); // nobody waits any more: fine
-}
-
 fn dial_error(target: &Target, error: &DialError) -> OpenError {
     let address = target.text.clone();
     match error {
@@ -354,6 +434,11 @@ fn dial_error(target: &Target, error: &DialError) -> OpenError {
             if let [(_, TransportError::MultiaddrNotSupported(_))] = attempts.as_slice() {
                 let reason = "no transport of this host dials it".to_owned();
                 return OpenError::Address { address, reason };
+            }
+            if let [(_, TransportError::Other(error))] = attempts.as_slice()
+                && let Some(ip) = refused_ip(error)
+            {
+                return OpenError::NotAllowed { ip };
             }
             let reasons: Vec<String> = attempts.iter().map(|(_, error)| in_full(error)).collect();
             OpenError::Unreachable { address, reason: reasons.join("; ") }
