@@ -2,9 +2,10 @@
 //!
 //! Owns: packets of discv4 with EIP-868, endpoint proofs, the table of nodes, lookups, and their limits.
 //! Must not know: sockets, clocks, OS randomness, what a found node is used for.
-//! Start at: [`Discv4`], then [`packet`].  Told by: `tests/network.rs`, `tests/hostile.rs`, the end of each file.
+//! Start at: [`Discv4`], then [`packet`].  Told by: `tests`, and the end of each file.
 
 mod bonds;
+mod dropped;
 mod intake;
 mod lookup;
 mod machine;
@@ -19,12 +20,13 @@ mod requests;
 mod table;
 
 pub use bonds::{BOND_LIFE, MAX_BONDS, MAX_BONDS_PER_HOST};
+pub use dropped::Dropped;
 pub use intake::{
     HOST_BURST, HOST_RATE, MAX_TRACKED, STRANGER_BURST, STRANGER_RATE, SUBNET_BURST, SUBNET_RATE,
 };
 pub use lookup::{ALPHA, MAX_ASKED, MAX_CANDIDATES};
 pub use machine::{
-    Config, Discv4, Dropped, EXPIRATION, Event, FOUND_AGAIN, Limits, MAX_AHEAD, REFRESH_INTERVAL,
+    Config, Discv4, EXPIRATION, Event, FOUND_AGAIN, Limits, MAX_AHEAD, REFRESH_INTERVAL,
     REVALIDATION_INTERVAL, Stats, Transmit,
 };
 pub use probes::{MAX_PROBES, MAX_PROBES_PER_HOST};

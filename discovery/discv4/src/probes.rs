@@ -37,10 +37,6 @@ impl Probes {
         self.waiting.front().copied()
     }
 
-    pub(crate) fn pop(&mut self) {
-        self.waiting.pop_front();
-    }
-
     /// The node got its ping in another way.
     pub(crate) fn remove(&mut self, peer: Peer) {
         self.waiting.retain(|node| node.peer() != peer);

@@ -6,11 +6,12 @@ use alloy_primitives::B256;
 use bytes::Bytes;
 use causeway_records::{Reach, Record};
 
-use super::{Discv4, Dropped, Event, MAX_AHEAD};
+use super::{Discv4, Event, MAX_AHEAD};
 use crate::{
+    Dropped,
     lookup::State,
     network::may_relay,
-    node::{Node, canonical},
+    node::{Node, Peer, canonical},
     packet::{Endpoint, EnrResponse, FindNode, Neighbor, Neighbors, Opened, Packet, Ping, Pong, is_on_curve},
     requests::Kind,
     table::BUCKET_SIZE,
@@ -201,7 +202,7 @@ impl Discv4 {
     }
 
     /// Keeps the number that a ping names; whether its sender has proven its endpoint.
-    fn note_seq(&mut self, peer: crate::node::Peer, seq: Option<u64>, now: Instant) -> bool {
+    fn note_seq(&mut self, peer: Peer, seq: Option<u64>, now: Instant) -> bool {
         let Some(proof) = self.bonds.proof_mut(peer, now) else { return false };
         proof.seq = seq.or(proof.seq);
         true
