@@ -59,19 +59,20 @@ impl Advertisements {
     /// An empty table.
     pub fn new(parameters: Parameters) -> Self {
         let parameters = parameters.bounded();
-        Self {
-            parameters,
-            shelves: BTreeMap::new(),
-            order: VecDeque::new(),
-            addresses: IpTrees::default(),
-        }
+        Self { parameters, shelves: BTreeMap::new(), order: VecDeque::new(), addresses: IpTrees::default() }
     }
 
     /// Takes in an advertisement of the node whose record it is.
     ///
     /// # Errors
     /// [`TableError`]
-    pub fn insert(&mut self, topic: Topic, record: Record, ip: IpAddr, now: Instant) -> Result<(), TableError> {
+    pub fn insert(
+        &mut self,
+        topic: Topic,
+        record: Record,
+        ip: IpAddr,
+        now: Instant,
+    ) -> Result<(), TableError> {
         let node = record.node_id();
         if self.expiry(topic, node).is_some() {
             return Err(TableError::Present);
@@ -81,8 +82,8 @@ impl Advertisements {
         }
         let expires = now + self.parameters.lifetime;
         let shelf = self.shelves.entry(topic);
-        let shelf = shelf
-            .or_insert_with(|| Shelf { advertisements: BTreeMap::new(), bound: LowerBound::new(now) });
+        let shelf =
+            shelf.or_insert_with(|| Shelf { advertisements: BTreeMap::new(), bound: LowerBound::new(now) });
         shelf.advertisements.insert(node, Advertisement { record, ip, expires });
         self.order.push_back((expires, topic, node));
         self.addresses.insert(ip, now);

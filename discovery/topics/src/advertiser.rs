@@ -111,7 +111,9 @@ impl Advertiser {
                     Err(AnswerFault::TooMany)
                 }
             }
-            Message::RegTopic(_) | Message::TopicQuery(_) | Message::TopicNodes(_) => Err(AnswerFault::OtherKind),
+            Message::RegTopic(_) | Message::TopicQuery(_) | Message::TopicNodes(_) => {
+                Err(AnswerFault::OtherKind)
+            }
         };
         if !matches!(result, Ok(()) | Err(AnswerFault::Unasked)) {
             self.handle_failure(from, now);

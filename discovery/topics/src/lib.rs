@@ -59,9 +59,7 @@ pub use request::{ANSWER_TIMEOUT, AnswerFault, MAX_IN_FLIGHT, Request};
 pub use searcher::{MAX_WANTED, SearchEvent, Searcher, Summary};
 pub use service_table::{BUCKET_SIZE, MAX_HINTS, MAX_PER_NETWORK, ServiceTable};
 pub use ticket::{Secret, TICKET_LENGTH, TicketError};
-pub use topic::{
-    CAPABILITY_KEY, CAPABILITY_VERSION, MAX_DISTANCE, Registrars, Topic, announced_version,
-};
+pub use topic::{CAPABILITY_KEY, CAPABILITY_VERSION, MAX_DISTANCE, Registrars, Topic, announced_version};
 
 #[cfg(test)]
 mod tests;

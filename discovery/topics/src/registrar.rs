@@ -11,8 +11,8 @@ use std::{
 use alloy_primitives::B256;
 use causeway_records::Record;
 
-use self::{answer::Answer, neighbours::Neighbours};
 pub use self::neighbours::{MAX_AUXILIARY, MAX_NEIGHBOURS};
+use self::{answer::Answer, neighbours::Neighbours};
 use crate::{
     advertisements::Advertisements,
     draw::Draw,
@@ -178,8 +178,8 @@ impl Registrar {
         let total = self.advertisements.waiting_time(topic, sender.ip, now);
         let waited = Duration::from_millis(clock.saturating_sub(first));
         let remaining = total.saturating_sub(waited);
-        let admitted = remaining.is_zero()
-            && self.advertisements.insert(topic, record.clone(), sender.ip, now).is_ok();
+        let admitted =
+            remaining.is_zero() && self.advertisements.insert(topic, record.clone(), sender.ip, now).is_ok();
         if admitted {
             return (Registration::Admitted, Vec::new(), self.parameters.lifetime);
         }

@@ -240,7 +240,11 @@ impl Lookup {
         Some((node, distance, record.clone()))
     }
 
-    fn candidates<'t>(&self, table: &'t ServiceTable, now: Instant) -> Option<(u16, Vec<(B256, &'t Record)>)> {
+    fn candidates<'t>(
+        &self,
+        table: &'t ServiceTable,
+        now: Instant,
+    ) -> Option<(u16, Vec<(B256, &'t Record)>)> {
         table.distances().into_iter().find_map(|distance| {
             let enough = self.counted.get(&distance).is_some_and(|counted| *counted >= QUERIES_PER_BUCKET);
             let unasked = table.ready(distance, now).filter(|(node, _)| !self.asked.contains(node));

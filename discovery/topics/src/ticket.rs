@@ -110,7 +110,8 @@ impl Ticket {
         now: u64,
     ) -> Result<Self, TicketError> {
         let (times, seal) = bytes.split_first_chunk::<24>().ok_or(TicketError::NotOurs)?;
-        let mut numbers = times.chunks_exact(8).map(|chunk| chunk.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
+        let mut numbers =
+            times.chunks_exact(8).map(|chunk| chunk.iter().fold(0, |n, b| n << 8 | u64::from(*b)));
         let mut number = || numbers.next().unwrap_or_default();
         let ticket = Self { first: number(), issued: number(), wait: number() };
         let seal: [u8; SEAL_LENGTH] = seal.try_into().map_err(|_| TicketError::NotOurs)?;

@@ -85,7 +85,10 @@ mod tests {
         assert_eq!(decode_all(&bytes), Ok(answer(4)));
         assert_eq!(decode_all(&[]), Err(MessageError::Empty));
         assert_eq!(decode_all(&bytes[..bytes.len() - 1]), Err(MessageError::Rlp(rlp::Error::Truncated)));
-        assert_eq!(decode_all(&[&bytes[..], &[0x08]].concat()), Err(MessageError::Rlp(rlp::Error::Truncated)));
+        assert_eq!(
+            decode_all(&[&bytes[..], &[0x08]].concat()),
+            Err(MessageError::Rlp(rlp::Error::Truncated))
+        );
     }
 
     #[test]

@@ -61,7 +61,8 @@ fn a_confirmation_has_the_bytes_reckoned_by_hand() {
 
 #[test]
 fn a_query_has_the_bytes_reckoned_by_hand() {
-    let query = TopicQuery { id: id(&[1, 2, 3, 4, 5, 6, 7, 8]), topic: topic(), distances: vec![0, 127, 128] };
+    let query =
+        TopicQuery { id: id(&[1, 2, 3, 4, 5, 6, 7, 8]), topic: topic(), distances: vec![0, 127, 128] };
 
     // 9 + 33 + 5 = 47 = 0x2f
     let topic = "22".repeat(32);
@@ -166,7 +167,12 @@ fn any_message() -> impl Strategy<Value = Message> {
     let distances = || prop::collection::vec(0..=MAX_DISTANCE, 0..40);
     let records = || prop::collection::vec((0u8..4).prop_map(record), 0..4);
     let nodes = || {
-        (ids(), 1..=MAX_TOTAL, records()).prop_map(|(id, total, records)| Nodes { id, total, records, refused: 0 })
+        (ids(), 1..=MAX_TOTAL, records()).prop_map(|(id, total, records)| Nodes {
+            id,
+            total,
+            records,
+            refused: 0,
+        })
     };
     prop_oneof![
         (ids(), topics(), (0u8..4).prop_map(record), tickets(), distances()).prop_map(
@@ -177,9 +183,8 @@ fn any_message() -> impl Strategy<Value = Message> {
         (ids(), 1..=MAX_TOTAL, tickets(), any::<u64>()).prop_map(|(id, total, ticket, wait)| {
             Message::RegConfirmation(RegConfirmation { id, total, ticket, wait })
         }),
-        (ids(), topics(), distances()).prop_map(|(id, topic, distances)| {
-            Message::TopicQuery(TopicQuery { id, topic, distances })
-        }),
+        (ids(), topics(), distances())
+            .prop_map(|(id, topic, distances)| { Message::TopicQuery(TopicQuery { id, topic, distances }) }),
         nodes().prop_map(Message::Nodes),
         nodes().prop_map(Message::TopicNodes),
     ]

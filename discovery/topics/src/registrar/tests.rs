@@ -72,7 +72,8 @@ fn a_second_of_the_only_topic_waits_for_the_first_to_leave() {
     assert_eq!(wait, LIFETIME);
     let took = admit(&mut registrar, 2, start);
 
-    assert!(took >= LIFETIME && took < LIFETIME + Duration::from_secs(1), "{took:?}");
+    // 900 s / 0.999^10: the table is a thousandth full.
+    assert!(took >= LIFETIME && took < LIFETIME + Duration::from_secs(10), "{took:?}");
 }
 
 #[test]
@@ -157,12 +158,8 @@ fn answers_are_no_requests() {
     let now = Instant::now();
     let confirmation = RegConfirmation { id: RequestId::from([3; 8]), total: 1, ticket: Vec::new(), wait: 1 };
 
-    let answer = registrar(now).handle_request(
-        sender(1),
-        &Message::RegConfirmation(confirmation),
-        Budget::TALK,
-        now,
-    );
+    let answer =
+        registrar(now).handle_request(sender(1), &Message::RegConfirmation(confirmation), Budget::TALK, now);
 
     assert_eq!(answer, Err(RequestFault::NotARequest));
 }
@@ -208,7 +205,8 @@ fn nodes_are_told_of_at_the_distances_asked_for() {
     let topic = Topic::of("les");
 
     let distances = vec![0, 1, 254, 255, 256];
-    let reply = registrar.handle_request(sender(99), &query(distances), Budget::PACKETS, now).expect("answered");
+    let reply =
+        registrar.handle_request(sender(99), &query(distances), Budget::PACKETS, now).expect("answered");
 
     let [Message::TopicNodes(none), Message::Nodes(nodes)] = &reply.messages[..] else { panic!("{reply:?}") };
     assert!(none.records.is_empty());
@@ -218,7 +216,8 @@ fn nodes_are_told_of_at_the_distances_asked_for() {
     for n in 0..60 {
         registrar.forget_node(record(n).node_id());
     }
-    let reply = registrar.handle_request(sender(99), &query(vec![256]), Budget::PACKETS, now).expect("answered");
+    let reply =
+        registrar.handle_request(sender(99), &query(vec![256]), Budget::PACKETS, now).expect("answered");
     assert_eq!(reply.messages.len(), 1);
 }
 
@@ -242,7 +241,8 @@ fn a_full_table_takes_nobody_until_one_leaves() {
 #[test]
 fn waits_stay_within_a_lifetime_and_a_clock_that_goes_back_is_survived() {
     let start = Instant::now() + Duration::from_secs(1000);
-    let parameters = Parameters { safety: 1e9, window: Duration::MAX, lifetime: LIFETIME, ..Parameters::default() };
+    let parameters =
+        Parameters { safety: 1e9, window: Duration::MAX, lifetime: LIFETIME, ..Parameters::default() };
     let mut registrar = Registrar::new(parameters, Secret::new([9; 32]), start);
 
     assert_eq!(register(&mut registrar, 1, &[], start).2, LIFETIME);

@@ -87,7 +87,8 @@ impl IpTree {
     }
 
     fn bounded(&mut self, bits: u64, fresh: Duration, now: Instant) -> Duration {
-        let longest = Self::path(self.levels, bits).take_while(|prefix| self.vertices.contains_key(prefix)).last();
+        let longest =
+            Self::path(self.levels, bits).take_while(|prefix| self.vertices.contains_key(prefix)).last();
         match longest.and_then(|prefix| self.vertices.get_mut(&prefix)) {
             Some(vertex) => vertex.bound.apply(fresh, now),
             None => fresh,
