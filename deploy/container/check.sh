@@ -206,7 +206,7 @@ podman volume create state >/dev/null
 peer_id() { podman logs "$1" 2>/dev/null | sed -n 's/.*"peerId":"\([^"]*\)".*/\1/p' | tail -n 1; }
 relay() { # name
     podman run --detach --name "$1" "${locked[@]}" --volume state:/data --env "CAUSEWAY_FULL_NODE=$nobody" \
-        --env CAUSEWAY_NETWORK=mainnet --env CAUSEWAY_CHECKPOINT= "$image" >/dev/null
+        --env CAUSEWAY_NETWORK=mainnet --env CAUSEWAY_CHECKPOINT= --env CAUSEWAY_NO_DISCOVERY=true "$image" >/dev/null
     healthy "$1"
     ok "$1: run is healthy without its full node"
 }

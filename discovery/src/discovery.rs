@@ -461,10 +461,8 @@ impl Task {
         let Some(file) = self.peers_file.as_ref().filter(|_| self.dirty) else { return };
         self.dirty = false;
         let memory = self.pool.memory(Instant::now().into_std(), unix());
-        let written = memory
-            .to_json()
-            .map_err(io::Error::other)
-            .and_then(|text| replace(file, text.as_bytes()));
+        let written =
+            memory.to_json().map_err(io::Error::other).and_then(|text| replace(file, text.as_bytes()));
         if let Err(error) = written {
             warn!(file = %file.display(), %error, "what was learned of peers cannot be kept");
         }
@@ -481,9 +479,9 @@ fn recall(pool: &mut Pool, file: &PathBuf, now: std::time::Instant) -> Vec<Recor
         Ok(_) => fs::read_to_string(file),
         Err(error) => Err(error),
     };
-    let memory = text.map_err(|error| error.to_string()).and_then(|text| {
-        Memory::from_json(&text).map_err(|error| error.to_string())
-    });
+    let memory = text
+        .map_err(|error| error.to_string())
+        .and_then(|text| Memory::from_json(&text).map_err(|error| error.to_string()));
     match memory {
         Ok(memory) => {
             let records = memory.records().cloned().collect();

@@ -10,18 +10,30 @@ use std::{
 use alloy_primitives::B256;
 use anyhow::Context;
 use causeway_bridge::{Backend, Counts, Follower, FullNodes, Service, Verified, VerifiedConfig};
-use causeway_records::Enode;
+use causeway_discovery::{
+    Discovery, DiscoveryConfig, Looking, Nat, Order, OwnRecord, Report,
+    udp::{Bootnode, Sockets, TalkRegistry},
+};
+use causeway_pool::{Named, PoolConfig, Source};
+use causeway_records::{Reach, dns_tree::Link};
 use causeway_translate::{AccountKeyForm, ChainIdentity, ClientConfig, ServerConfig};
-use causeway_transports::{Incoming, Limits, Transports, TransportsConfig};
+use causeway_transports::{DialGuard, Incoming, Limits, Transports, TransportsConfig};
 use causeway_verify::{ChainSpec, HeaderChain, Root};
 use causeway_wire::les::Version;
 use secp256k1::SecretKey;
 use serde_json::json;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc, watch},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::{cli::ListenArgs, dialing, http};
+use crate::{
+    cli::{ListenArgs, Profile},
+    dialing::{self, Dialer},
+    http, record,
+};
 
 /// Recent headers kept whole; of older ones only hash and total difficulty.
 pub(crate) const KEEP_HEADERS: usize = 16_384;
@@ -63,7 +75,43 @@ impl Ports {
             http: SocketAddr::new(args.http_addr, port(args.port_http, 8688)),
         }
     }
+
+    /// The address that listeners bind.
+    pub(crate) fn addr(&self) -> IpAddr {
+        self.addr
+    }
 }
+
+/// How a relay comes to its peers.
+#[derive(Debug)]
+pub(crate) struct Peering {
+    /// Those that the user named.
+    pub(crate) named: Vec<(Named, Source)>,
+    /// Whether more are looked for, and where.
+    pub(crate) look: Option<Look>,
+    /// Which addresses strangers may send us to.
+    pub(crate) reach: Reach,
+    /// How our addresses come to be known.
+    pub(crate) nat: Nat,
+    /// How many peers are kept.
+    pub(crate) profile: Profile,
+    /// Where our record and the peers are kept between runs.
+    pub(crate) datadir: Option<PathBuf>,
+}
+
+/// Where peers are looked for.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// Where to begin.
+    pub(crate) bootnodes: Vec<Bootnode>,
+    /// Signed lists in the DNS.
+    pub(crate) lists: Vec<Link>,
+    /// The name server; the system's unless given.
+    pub(crate) name_server: Option<SocketAddr>,
+}
+
+/// Peers that must agree on our address before it is told.
+const VOTES: usize = 10;
 
 /// What a relay is made from.
 #[derive(Debug)]
@@ -72,12 +120,10 @@ pub(crate) struct RelayConfig {
     pub(crate) spec: Arc<ChainSpec>,
     /// A trusted block to follow headers from; else genesis.
     pub(crate) checkpoint: Option<(u64, B256)>,
-    /// The full nodes to ask.
-    pub(crate) full_nodes: Vec<Enode>,
+    /// How it comes to its peers.
+    pub(crate) peering: Peering,
     /// The node key.
     pub(crate) secret_key: SecretKey,
-    /// Where our node record is kept; else it is numbered by the time.
-    pub(crate) record_file: Option<PathBuf>,
     /// Where to listen.
     pub(crate) ports: Ports,
     /// Light peers served at once.
@@ -90,8 +136,8 @@ pub(crate) struct RelayConfig {
 #[derive(Debug)]
 pub(crate) struct Relay {
     transports: Transports,
+    discovery: Discovery,
     http: SocketAddr,
-    record: String,
     enode: String,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -120,6 +166,9 @@ pub(crate) fn transports_config(secret_key: SecretKey, ports: Option<Ports>) -> 
         libp2p_quic: at(|ports| ports.libp2p),
         websocket: at(|ports| ports.ws),
         limits: Limits::default(),
+        external_addresses: Vec::new(),
+        dial_guard: DialGuard::Any,
+        rendezvous_server: None,
     }
 }
 
@@ -164,50 +213,43 @@ impl Relay {
     /// # Errors
     /// If a listener cannot bind; the message names it.
     pub(crate) async fn start(config: RelayConfig) -> anyhow::Result<Self> {
-        let RelayConfig {
-            spec,
-            checkpoint,
-            full_nodes,
-            secret_key,
-            record_file,
-            ports,
-            light_peers,
-            cache_bytes,
-        } = config;
+        let RelayConfig { spec, checkpoint, peering, secret_key, ports, light_peers, cache_bytes } = config;
         let listener = TcpListener::bind(ports.http).await.with_context(|| {
             format!("binding status and health to {}; choose another with --port.http", ports.http)
         })?;
         let http = listener.local_addr()?;
-        let (transports, incoming) =
-            Transports::start(transports_config(secret_key, Some(ports))).await.context(
-                "binding the listeners; choose other ports with --port.devp2p, --port.libp2p, --port.ws",
-            )?;
-        // No head is known yet: a node that is behind is compatible with all that are ahead (EIP-2124).
-        let number = checkpoint.map_or(spec.genesis.number, |(number, _)| number);
-        let eth = spec.fork_id(number, spec.genesis.timestamp);
-        let record = crate::record::build(&secret_key, &transports, eth, record_file.as_deref())?.to_string();
-        let enode = crate::record::enode(&transports);
-        let tasks = TaskTracker::new();
-        let stop = CancellationToken::new();
+        let mut config = transports_config(secret_key, Some(ports));
+        config.dial_guard = dial_guard(peering.reach);
+        config.rendezvous_server = Some(crate::rendezvous::limits(&spec));
+        let (transports, incoming) = Transports::start(config).await.context(
+            "binding the listeners; choose other ports with --port.devp2p, --port.libp2p, --port.ws",
+        )?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (discovery, orders) =
+            discover(&spec, checkpoint, peering, secret_key, ports, &transports, &tasks, &stop).await?;
+        let enode = record::enode(&transports);
         let nodes = Arc::new(FullNodes::new(client_config(&spec, spec.genesis.timestamp), tasks.clone()));
         let state = Arc::new(http::State::new(
             Arc::clone(&spec),
             Arc::clone(&nodes),
             transports.clone(),
+            discovery.clone(),
             tasks.clone(),
+            stop.clone(),
         ));
-        tasks.spawn(http::serve(listener, Arc::clone(&state), stop.clone()));
+        tasks.spawn(http::serve(listener, Arc::clone(&state)));
         let house = House {
             spec,
             nodes,
             transports: transports.clone(),
+            discovery: discovery.clone(),
             state: Arc::clone(&state),
             stop: stop.clone(),
             tasks: tasks.clone(),
         };
-        let serve = house.serve(checkpoint, full_nodes, secret_key, light_peers, cache_bytes, incoming);
+        let serve = house.serve(checkpoint, orders, secret_key, light_peers, cache_bytes, incoming);
         tasks.spawn(serve.instrument(info_span!("relay")));
-        Ok(Self { transports, http, record, enode, stop, tasks, state })
+        Ok(Self { transports, discovery, http, enode, stop, tasks, state })
     }
 
     /// The ready line (design section 4).
@@ -217,7 +259,7 @@ impl Relay {
             "ready": true,
             "peerId": self.transports.peer_id_text(),
             "enode": self.enode,
-            "enr": self.record,
+            "enr": self.discovery.record().borrow().to_string(),
             "multiaddrs": self.transports.multiaddrs(),
             "http": format!("http://{}", self.http),
         })
@@ -240,11 +282,80 @@ impl Relay {
     }
 }
 
+/// Starts discovery beside the listeners that are up.
+#[expect(clippy::too_many_arguments, reason = "the parts of a relay, each of them needed once")]
+async fn discover(
+    spec: &ChainSpec,
+    checkpoint: Option<(u64, B256)>,
+    peering: Peering,
+    secret_key: SecretKey,
+    ports: Ports,
+    transports: &Transports,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Discovery, mpsc::Receiver<Order>)> {
+    let Peering { named, look, reach, nat, profile, datadir } = peering;
+    let tcp = transports.devp2p_addr().map_or(ports.devp2p, |addr| addr.port());
+    let sockets = match look {
+        None => None,
+        Some(_) => Some(bind_udp(ports, tcp)?),
+    };
+    // No head is known yet: a node that is behind is compatible with all that are ahead (EIP-2124).
+    let number = checkpoint.map_or(spec.genesis.number, |(number, _)| number);
+    let eth = spec.fork_id(number, spec.genesis.timestamp);
+    let contents = record::contents(transports, eth, sockets.as_ref().map(Sockets::port), nat);
+    let file = datadir.as_deref().map(record::default_file);
+    let own = OwnRecord::new(secret_key, contents, file).context("signing our node record")?;
+    let me = transports.node_key();
+    let mut pool = match profile {
+        Profile::Server => PoolConfig::relay(me),
+        Profile::Lowpower => PoolConfig::phone(me),
+    };
+    pool.reach = reach;
+    let looking = look.zip(sockets).map(|(look, sockets)| Looking {
+        secret_key,
+        sockets,
+        tcp,
+        bootnodes: look.bootnodes,
+        lists: look.lists,
+        name_server: look.name_server,
+        reach,
+        votes: VOTES,
+        talk: TalkRegistry::new(),
+    });
+    let config = DiscoveryConfig {
+        pool,
+        forks: spec.fork_filter(number, spec.genesis.timestamp),
+        named,
+        own,
+        nat,
+        peers_file: datadir.map(|datadir| datadir.join("peers.json")),
+        looking,
+    };
+    Discovery::start(config, tasks, stop.clone()).await.context("starting discovery")
+}
+
+/// Discovery on the port of devp2p; on a free one if that is taken and nobody asked for it.
+fn bind_udp(ports: Ports, tcp: u16) -> anyhow::Result<Sockets> {
+    let beside = Sockets::bind(SocketAddr::new(ports.addr, tcp));
+    let bound = match beside {
+        Err(_) if ports.devp2p == 0 => Sockets::bind(SocketAddr::new(ports.addr, 0)),
+        bound => bound,
+    };
+    bound.context("binding discovery (UDP); choose another port with --port.devp2p or use --no-discovery")
+}
+
+/// Keeps strangers' records from sending us where only we may go.
+fn dial_guard(reach: Reach) -> DialGuard {
+    DialGuard::Only(Arc::new(move |ip| causeway_records::is_allowed(ip, reach)))
+}
+
 /// The parts that the serving task holds.
 struct House {
     spec: Arc<ChainSpec>,
     nodes: Arc<FullNodes>,
     transports: Transports,
+    discovery: Discovery,
     state: Arc<http::State>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -254,16 +365,27 @@ impl House {
     async fn serve(
         self,
         checkpoint: Option<(u64, B256)>,
-        full_nodes: Vec<Enode>,
+        orders: mpsc::Receiver<Order>,
         secret_key: SecretKey,
         light_peers: usize,
         cache_bytes: u64,
         incoming: mpsc::Receiver<Incoming>,
     ) {
+        let known = watch::Sender::new(None);
+        let search = Arc::new(Notify::new());
+        let dialer = Dialer {
+            transports: self.transports.clone(),
+            nodes: Arc::clone(&self.nodes),
+            discovery: self.discovery.clone(),
+            follower: known.subscribe(),
+            tasks: self.tasks.clone(),
+            search: Arc::clone(&search),
+        };
+        self.tasks.spawn(dialer.run(orders, self.stop.clone()));
         let root = match checkpoint {
             None => Root::Genesis,
             Some((number, hash)) => {
-                let fetch = dialing::fetch_root(&self.transports, &self.nodes, &full_nodes, number, hash);
+                let fetch = dialing::fetch_root(&self.nodes, number, hash);
                 tokio::select! {
                     root = fetch => root,
                     () = self.stop.cancelled() => return,
@@ -278,22 +400,54 @@ impl House {
             }
         };
         let follower = Arc::new(Follower::new(chain, Arc::clone(&self.nodes)));
+        known.send_replace(Some(Arc::clone(&follower)));
         let config = VerifiedConfig { cache_bytes, patience: QUESTION_PATIENCE, ..VerifiedConfig::default() };
         let verified = Arc::new(Verified::new(Arc::clone(&follower), Arc::clone(&self.nodes), config));
         let server = server_config(&self.spec, secret_key, light_peers);
         let service = Service::new(Arc::clone(&verified), server, self.tasks.clone());
         self.state.serving(Arc::clone(&follower), service.counts());
-        let dial = dialing::keep_connected(
-            self.transports,
-            full_nodes,
-            Arc::clone(&self.nodes),
-            follower,
-            self.tasks.clone(),
-            self.stop.clone(),
-        );
-        self.tasks.spawn(dial);
+        let forks = follow_forks(Arc::clone(&self.spec), follower, self.discovery.clone(), self.stop.clone());
+        self.tasks.spawn(forks);
+        let inbound =
+            crate::inbound::tell(self.transports.clone(), self.discovery.clone(), self.stop.clone());
+        self.tasks.spawn(inbound);
+        let rendezvous = crate::rendezvous::Rendezvous {
+            transports: self.transports.clone(),
+            discovery: self.discovery.clone(),
+            namespace: crate::rendezvous::namespace(&self.spec),
+            search,
+        };
+        self.tasks.spawn(rendezvous.run(self.stop.clone()));
         info!(network = %self.spec.name, "serving light peers");
         service.run(incoming, self.stop).await;
+        drop(known); // kept until here: the dialer waits for it while there is no root
+    }
+}
+
+/// Tells discovery when the head passes a fork: our record names the chain as of our head, and so do those of
+/// the peers that we look for.
+async fn follow_forks(
+    spec: Arc<ChainSpec>,
+    follower: Arc<Follower>,
+    discovery: Discovery,
+    stop: CancellationToken,
+) {
+    let mut heads = follower.heads();
+    let mut last = None;
+    loop {
+        let head = heads.borrow_and_update().clone();
+        if let Some(head) = head {
+            let (number, time) = (head.head.number, follower.chain().head().header.timestamp);
+            let eth = spec.fork_id(number, time);
+            if last != Some(eth) {
+                last = Some(eth);
+                discovery.report(Report::Chain(spec.fork_filter(number, time), eth)).await;
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = heads.changed() => if changed.is_err() { return },
+        }
     }
 }
 

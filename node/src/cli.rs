@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use causeway_discovery::Nat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A relay between Ethereum full nodes and light peers.
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Light(LightArgs),
     /// Asks a running relay on this machine whether it is well: exit code 0 if so, else 1.
     Health(HealthArgs),
+    /// The peers of a running relay on this machine: who is connected, being dialed, remembered.
+    Peers(PeersArgs),
     /// Node records (EIP-778): shows ours, reads another's, makes one.
     #[command(subcommand)]
     Enr(EnrCommand),
@@ -86,7 +89,7 @@ pub(crate) struct ListenArgs {
     #[arg(long = "http.addr", value_name = "IP", default_value = "127.0.0.1", env = "CAUSEWAY_HTTP__ADDR")]
     pub(crate) http_addr: IpAddr,
     /// Do not look for peers; use only those named here.
-    #[arg(long)]
+    #[arg(long, env = "CAUSEWAY_NO_DISCOVERY")]
     pub(crate) no_discovery: bool,
     /// File with the node key, 64 hex characters as geth writes it; made if it is not there.
     #[arg(long, value_name = "FILE", env = "CAUSEWAY_NODEKEY")]
@@ -120,9 +123,13 @@ pub(crate) struct RunArgs {
     /// The chain.
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
-    /// Full nodes to ask, as enode URLs; repeat the flag or separate with commas.
+    /// Full nodes to ask, as enode URLs or node records (or another relay, as a multiaddr); repeat the flag or
+    /// separate with commas. They are dialed for ever; more are looked for unless --no-discovery is given.
     #[arg(long = "full-node", value_name = "ENODE", value_delimiter = ',', env = "CAUSEWAY_FULL_NODE")]
     pub(crate) full_nodes: Vec<String>,
+    /// How peers are looked for.
+    #[command(flatten)]
+    pub(crate) discovery: DiscoveryArgs,
     /// Where state is kept.
     #[arg(long, value_name = "DIR", env = "CAUSEWAY_DATADIR")]
     pub(crate) datadir: Option<PathBuf>,
@@ -135,6 +142,76 @@ pub(crate) struct RunArgs {
     /// Memory for verified answers, MiB.
     #[arg(long = "cache", value_name = "MIB", default_value_t = 64, env = "CAUSEWAY_CACHE_MIB")]
     pub(crate) cache_mib: u64,
+}
+
+/// How peers are looked for.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DiscoveryArgs {
+    /// Where to begin, as node records or enode URLs, in place of the built-in ones; repeat the flag or separate
+    /// with commas.
+    #[arg(long, value_name = "ENR|ENODE", value_delimiter = ',', env = "CAUSEWAY_BOOTNODES")]
+    pub(crate) bootnodes: Vec<String>,
+    /// Signed lists of nodes in the DNS, in place of the built-in ones; repeat the flag or separate with commas.
+    #[arg(long = "dns", value_name = "enrtree://…", value_delimiter = ',', env = "CAUSEWAY_DNS")]
+    pub(crate) lists: Vec<String>,
+    /// Name server to ask in place of the system's.
+    #[arg(long = "dns.server", value_name = "IP:PORT", env = "CAUSEWAY_DNS__SERVER")]
+    pub(crate) name_server: Option<std::net::SocketAddr>,
+    /// Dial private and loopback addresses that strangers name, too: for closed networks. Switched on by itself
+    /// where --addr is such an address.
+    #[arg(long = "discovery.local")]
+    pub(crate) local: bool,
+    /// How others come to know our address: `any` (what enough peers see), `none`, or `extip:IP`.
+    #[arg(long, value_name = "any|none|extip:IP", default_value = "any", value_parser = nat, env = "CAUSEWAY_NAT")]
+    pub(crate) nat: Nat,
+    /// Sets how many peers are kept and how eagerly they are looked for.
+    #[arg(long, value_enum, default_value_t = Profile::Server, env = "CAUSEWAY_PROFILE")]
+    pub(crate) profile: Profile,
+    /// Advertise and answer by topic in discv5, too (the draft of June 2026, carried in TALKREQ).
+    #[arg(long = "discovery.topics")]
+    pub(crate) topics: bool,
+}
+
+/// Sets of defaults (deploy guide, section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// A node that is always on.
+    Server,
+    /// Eight connections in all, one dial at a time: for phones and small boards.
+    Lowpower,
+}
+
+fn nat(text: &str) -> Result<Nat, String> {
+    match text {
+        "any" => Ok(Nat::Any),
+        "none" => Ok(Nat::None),
+        "upnp" | "pmp" | "pcp" => {
+            Err(format!("this version cannot map ports by {text} yet; give any, none or extip:IP"))
+        }
+        other => {
+            let ip = other
+                .strip_prefix("extip:")
+                .ok_or_else(|| format!("`{other}` is none of any, none, extip:IP"))?;
+            ip.parse().map(Nat::Fixed).map_err(|_| format!("`{ip}` is not an IP address"))
+        }
+    }
+}
+
+/// `causeway peers`
+#[derive(Debug, Args)]
+pub(crate) struct PeersArgs {
+    /// Where status and health listen.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8688", env = "CAUSEWAY_PROBE__ADDR")]
+    pub(crate) probe: String,
+    /// Those that are not connected, too.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print what happens, one line each, until Ctrl-C.
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `causeway dev`
@@ -275,7 +352,8 @@ pub(crate) struct DnsReadArgs {
 /// `causeway light`
 #[derive(Debug, Args)]
 pub(crate) struct LightArgs {
-    /// A multiaddr (/ip4/…/p2p/…) or an enode (enode://…).
+    /// A multiaddr (/ip4/…/p2p/…), an enode (enode://…), a node record (enr:…) or a list of them in the DNS
+    /// (enrtree://…).
     pub(crate) address: String,
     /// What to read.
     #[command(subcommand)]
@@ -290,6 +368,12 @@ pub(crate) struct LightArgs {
     /// enough of them signed.
     #[arg(long, global = true, value_name = "KEY", value_delimiter = ',')]
     pub(crate) trusted: Vec<String>,
+    /// Name server to ask in place of the system's, for enrtree://….
+    #[arg(long = "dns.server", global = true, value_name = "IP:PORT", env = "CAUSEWAY_DNS__SERVER")]
+    pub(crate) name_server: Option<std::net::SocketAddr>,
+    /// Dial private and loopback addresses that a list names, too.
+    #[arg(long = "discovery.local", global = true)]
+    pub(crate) local: bool,
     /// Percent of the trusted full nodes that must agree.
     #[arg(long, global = true, value_name = "PERCENT", default_value_t = 75, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) fraction: u8,

@@ -1,144 +1,273 @@
-//! Keeps the full nodes that the user named connected.
+//! Carries out what discovery orders: dials peers on either stack, greets them, and tells what became of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
-use causeway_bridge::{Follower, FullNodes, Upstream};
-use causeway_discovery::{Candidate, DialFailure, FixedNodes};
-use causeway_records::Enode;
-use causeway_transports::{Address, DialError, Transports};
+use causeway_bridge::{AdmitError, Follower, FullNodes, GreetError, Upstream};
+use causeway_discovery::{Discovery, Order, Report};
+use causeway_pool::{Connected, Dial, Failure, Role, Source, Value};
+use causeway_records::{Enode, Multiaddr, Way};
+use causeway_transports::{Address, CloseReason, DialError, Incoming, Transports};
 use causeway_verify::Root;
-use causeway_wire::{Answer, HashOrNumber, NodeKey, Query};
-use tokio::{sync::mpsc, time::Instant};
+use causeway_wire::{Answer, HashOrNumber, NodeKey, Query, Stack};
+use futures::{StreamExt, stream::FuturesUnordered};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::{Instant, MissedTickBehavior, sleep},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
 /// Pause between rounds of asking for the checkpoint's header.
 const ROOT_RETRY: Duration = Duration::from_secs(2);
 
-/// Outcomes of dials that wait for the loop.
-const OUTCOMES: usize = 64;
+/// Head start of an address before the next one of the same peer is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(500);
 
-/// The address of a full node.
-fn address(enode: &Enode) -> Option<Address> {
+/// How often discovery is told how a full node answers.
+const APPRAISAL: Duration = Duration::from_secs(30);
+
+/// Session end "too many peers" (rlpx.md section 9).
+const TOO_MANY_PEERS: u8 = 0x04;
+
+/// Session end "already connected".
+const ALREADY_CONNECTED: u8 = 0x05;
+
+/// Session end "useless peer".
+const USELESS: u8 = 0x03;
+
+/// Dials and greets. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialer {
+    pub(crate) transports: Transports,
+    pub(crate) nodes: Arc<FullNodes>,
+    pub(crate) discovery: Discovery,
+    /// The chain's follower, once its root is known.
+    pub(crate) follower: watch::Receiver<Option<Arc<Follower>>>,
+    pub(crate) tasks: TaskTracker,
+    /// Told when further peers are wanted.
+    pub(crate) search: Arc<Notify>,
+}
+
+impl Dialer {
+    /// Carries out orders until `stop`, then says goodbye to every full node.
+    pub(crate) async fn run(self, mut orders: mpsc::Receiver<Order>, stop: CancellationToken) {
+        loop {
+            let order = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                order = orders.recv() => order,
+            };
+            match order {
+                Some(Order::Dial(dial)) => {
+                    let dialer = self.clone();
+                    self.tasks.spawn(async move { dialer.carry_out(dial).await });
+                }
+                Some(Order::Leave(key)) => {
+                    let held =
+                        |upstream: &Upstream| causeway_transports::node_key(&upstream.peer()) == Some(key);
+                    for upstream in self.nodes.all().into_iter().filter(held) {
+                        upstream.leave();
+                    }
+                }
+                Some(Order::Search) => self.search.notify_waiters(),
+                None => break,
+            }
+        }
+        for upstream in self.nodes.all() {
+            upstream.leave();
+        }
+    }
+
+    async fn carry_out(&self, dial: Dial) {
+        let Dial { key, ways, role, source } = dial;
+        let named = matches!(source, Source::Static | Source::Trusted);
+        let mut failure = Failure::Unreachable;
+        for way in &ways {
+            match connect(&self.transports, way, named).await {
+                Ok(incoming) => match self.nodes.admit(incoming).await {
+                    Ok(upstream) => return self.keep(key, role, upstream).await,
+                    Err(error) => {
+                        if named {
+                            warn!(%error, "full node refused");
+                        } else {
+                            debug!(%error, "peer refused");
+                        }
+                        failure = refusal(&error);
+                    }
+                },
+                Err(Some(error)) => {
+                    if named {
+                        info!(%error, "full node not reached");
+                    } else {
+                        debug!(%error, "peer not reached");
+                    }
+                    failure = failure_of(&error);
+                }
+                Err(None) => debug!("no address to dial"),
+            }
+        }
+        self.discovery.report(Report::Failed(key, failure)).await;
+    }
+
+    /// Follows a full node until its session ends.
+    async fn keep(&self, key: NodeKey, role: Role, upstream: Upstream) {
+        let stack = upstream.peer().stack();
+        let role = match stack {
+            Stack::Libp2p => Role::Relay,
+            Stack::Devp2p if role == Role::Relay => Role::Relay,
+            Stack::Devp2p => Role::LesFullNode,
+        };
+        let connected = Connected { stack, inbound: false, role, client: upstream.client().to_owned() };
+        self.discovery.report(Report::Connected(key, connected)).await;
+        let mut follower = self.follower.clone();
+        let mut appraisal = tokio::time::interval_at(Instant::now() + APPRAISAL, APPRAISAL);
+        appraisal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let follow = async {
+            let known = tokio::select! {
+                known = follower.wait_for(Option::is_some) => known.ok().and_then(|known| known.clone()),
+                () = upstream.closed() => None,
+            };
+            match known {
+                Some(follower) => follower.follow(upstream.clone()).await,
+                None => self.nodes.dismiss(&upstream),
+            }
+        };
+        tokio::pin!(follow);
+        let mut told = (0, 0);
+        loop {
+            tokio::select! {
+                () = &mut follow => break,
+                _ = appraisal.tick() => {
+                    let (_, _, micros) = upstream.burden();
+                    let (answers, failures) = upstream.answers();
+                    let before = std::mem::replace(&mut told, (answers, failures));
+                    let value = Value {
+                        answers: answers.saturating_sub(before.0),
+                        failures: failures.saturating_sub(before.1),
+                        latency: Duration::from_micros(micros),
+                    };
+                    self.discovery.report(Report::Value(key, value)).await;
+                }
+            }
+        }
+        if self.nodes.banished(&upstream.peer()).is_some() {
+            self.discovery.report(Report::Lied(key)).await;
+        }
+        let why = upstream.end().map_or(Failure::Left, ended);
+        self.discovery.report(Report::Disconnected(key, stack, why)).await;
+    }
+}
+
+/// What the end of a session means to who would dial again.
+fn ended(reason: &CloseReason) -> Failure {
+    match reason {
+        CloseReason::Remote(Some(TOO_MANY_PEERS)) => Failure::TooManyPeers,
+        CloseReason::Remote(Some(ALREADY_CONNECTED)) => Failure::AlreadyConnected,
+        CloseReason::Remote(Some(USELESS)) => Failure::Refused,
+        CloseReason::Local
+        | CloseReason::Remote(_)
+        | CloseReason::Fault(_)
+        | CloseReason::Lost(_)
+        | CloseReason::Replaced => Failure::Left,
+    }
+}
+
+fn refusal(error: &AdmitError) -> Failure {
+    match error {
+        AdmitError::Liar(_) => Failure::Lied,
+        AdmitError::Greet(GreetError::Closed(Some(reason))) => match ended(reason) {
+            Failure::Left => Failure::Refused,
+            failure => failure,
+        },
+        AdmitError::Greet(_) => Failure::Refused,
+    }
+}
+
+fn failure_of(error: &DialError) -> Failure {
+    match error {
+        DialError::Myself => Failure::Myself,
+        DialError::AlreadyConnected => Failure::AlreadyConnected,
+        DialError::TooManyPeers => Failure::TooManyPeers,
+        DialError::Useless { .. } => Failure::Refused,
+        _ => Failure::Unreachable,
+    }
+}
+
+/// A session by one way to a peer: its addresses in turn, each with a head start before the next. `named`: the
+/// user gave the address, so it may be anywhere.
+///
+/// # Errors
+/// That of the address that failed last; `None` if there was no address.
+pub(crate) async fn connect(
+    transports: &Transports,
+    way: &Way,
+    named: bool,
+) -> Result<Incoming, Option<DialError>> {
+    let addresses: Vec<Address> = match way {
+        Way::Devp2p(enodes) => enodes.iter().filter_map(devp2p).collect(),
+        Way::Libp2p(multiaddrs) => {
+            let mut multiaddrs = multiaddrs.clone();
+            multiaddrs.sort_by_key(preference);
+            multiaddrs.iter().map(|addr| Address::Multiaddr(addr.to_string())).collect()
+        }
+    };
+    let mut last = None;
+    let mut waiting = addresses.into_iter();
+    let mut dials = FuturesUnordered::new();
+    loop {
+        if let Some(address) = waiting.next() {
+            dials.push(async move {
+                if named { transports.dial_named(&address).await } else { transports.dial(&address).await }
+            });
+        } else if dials.is_empty() {
+            return Err(last);
+        }
+        tokio::select! {
+            Some(outcome) = dials.next(), if !dials.is_empty() => match outcome {
+                Ok(incoming) => return Ok(incoming),
+                Err(error) => last = Some(error),
+            },
+            () = sleep(HEAD_START), if waiting.len() > 0 => {}
+        }
+    }
+}
+
+fn devp2p(enode: &Enode) -> Option<Address> {
     Some(Address::Devp2p { key: enode.key, addr: enode.tcp_addr()? })
 }
 
-/// Dials a full node and greets it.
-async fn connect(transports: &Transports, nodes: &FullNodes, enode: &Enode) -> Result<Upstream, DialFailure> {
-    let Some(address) = address(enode) else {
-        warn!(%enode, "this enode has no address to dial: give an IP address and a TCP port");
-        return Err(DialFailure::Refused);
-    };
-    let incoming = match transports.dial(&address).await {
-        Ok(incoming) => incoming,
-        Err(error) => {
-            let failure = failure(&error);
-            info!(%error, "full node not reached");
-            return Err(failure);
-        }
-    };
-    nodes.admit(incoming).await.map_err(|error| {
-        warn!(%error, "full node refused");
-        DialFailure::Refused
-    })
-}
-
-fn failure(error: &DialError) -> DialFailure {
-    match error {
-        DialError::Myself => DialFailure::Myself,
-        DialError::AlreadyConnected => DialFailure::AlreadyConnected,
-        DialError::TooManyPeers | DialError::Useless { .. } => DialFailure::Refused,
-        DialError::Unreachable { .. }
-        | DialError::Timeout { .. }
-        | DialError::WrongKey { .. }
-        | DialError::Disconnected { .. }
-        | DialError::Fault(_)
-        | DialError::Lost { .. }
-        | DialError::Libp2p(_)
-        | DialError::Closing => DialFailure::Unreachable,
+/// QUIC before TCP before WebSocket: one round trip less each.
+fn preference(addr: &Multiaddr) -> u8 {
+    let text = addr.to_string();
+    match () {
+        () if text.contains("/quic-v1") => 0,
+        () if text.contains("/ws") => 2,
+        () => 1,
     }
 }
 
-/// Dials the full nodes, again and again with back-off, and follows each that agrees with us.
-pub(crate) async fn keep_connected(
-    transports: Transports,
-    enodes: Vec<Enode>,
-    nodes: Arc<FullNodes>,
-    follower: Arc<Follower>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-) {
-    let mut fixed = FixedNodes::new(enodes);
-    let (outcomes, mut finished) = mpsc::channel::<(NodeKey, Outcome)>(OUTCOMES);
+/// Whether a user's addresses are on our own machine or network.
+pub(crate) fn is_local(ip: IpAddr) -> bool {
+    !ip.is_unspecified() && !causeway_records::is_allowed(ip, causeway_records::Reach::Public)
+}
+
+/// Asks the full nodes that are connected for the header of a trusted block until one shows it.
+pub(crate) async fn fetch_root(nodes: &FullNodes, number: u64, hash: B256) -> Root {
+    let mut changes = nodes.changes();
     loop {
-        while let Some(Candidate { enode, .. }) = fixed.poll_dial(Instant::now().into_std()) {
-            let (transports, nodes) = (transports.clone(), Arc::clone(&nodes));
-            let (follower, outcomes) = (Arc::clone(&follower), outcomes.clone());
-            tasks.spawn(async move {
-                let key = enode.key;
-                let failure = match connect(&transports, &nodes, &enode).await {
-                    Ok(upstream) => {
-                        let _ = outcomes.send((key, Outcome::Connected)).await;
-                        follower.follow(upstream).await;
-                        DialFailure::Unreachable
-                    }
-                    Err(failure) => failure,
-                };
-                let _ = outcomes.send((key, Outcome::Failed(failure))).await;
-            });
-        }
-        let due = fixed.poll_timeout().map(Instant::from_std);
-        let wait = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            Some((key, outcome)) = finished.recv() => {
-                let now = Instant::now().into_std();
-                match outcome {
-                    Outcome::Connected => fixed.handle_connected(key, now),
-                    Outcome::Failed(failure) => fixed.handle_failure(key, failure, now),
-                }
-            }
-            () = wait => {}
-        }
-    }
-    for upstream in nodes.all() {
-        upstream.leave();
-    }
-}
-
-enum Outcome {
-    Connected,
-    Failed(DialFailure),
-}
-
-/// Asks the full nodes for the header of a trusted block until one shows it.
-pub(crate) async fn fetch_root(
-    transports: &Transports,
-    nodes: &FullNodes,
-    enodes: &[Enode],
-    number: u64,
-    hash: B256,
-) -> Root {
-    loop {
-        for enode in enodes {
-            let Ok(upstream) = connect(transports, nodes, enode).await else { continue };
-            let root = root_from(&upstream, number, hash).await;
-            upstream.leave();
-            nodes.dismiss(&upstream);
-            match root {
+        changes.borrow_and_update();
+        for upstream in nodes.all() {
+            match root_from(&upstream, number, hash).await {
                 Some(root) => return root,
                 None => debug!("the full node does not show the checkpoint's header"),
             }
         }
         warn!(number, %hash, "no full node shows the checkpoint's header yet");
-        tokio::time::sleep(ROOT_RETRY).await;
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = sleep(ROOT_RETRY) => {}
+        }
     }
 }
 

@@ -5,12 +5,24 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use axum::{Json, Router, extract::State as Extract, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    extract::State as Extract,
+    http::StatusCode,
+    response::{
+        IntoResponse, Sse,
+        sse::{Event, KeepAlive},
+    },
+    routing::get,
+};
 use causeway_bridge::{Counts, Follower, FullNodes};
+use causeway_discovery::Discovery;
+use causeway_pool::PoolEvent;
 use causeway_transports::Transports;
 use causeway_verify::ChainSpec;
+use futures::{Stream, stream};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::broadcast::error::RecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
@@ -20,9 +32,12 @@ pub(crate) struct State {
     spec: Arc<ChainSpec>,
     nodes: Arc<FullNodes>,
     transports: Transports,
+    discovery: Discovery,
     tasks: TaskTracker,
     serving: OnceLock<(Arc<Follower>, Arc<Counts>)>,
     draining: AtomicBool,
+    /// No question is answered any more.
+    stop: CancellationToken,
 }
 
 impl State {
@@ -31,9 +46,12 @@ impl State {
         spec: Arc<ChainSpec>,
         nodes: Arc<FullNodes>,
         transports: Transports,
+        discovery: Discovery,
         tasks: TaskTracker,
+        stop: CancellationToken,
     ) -> Self {
-        Self { spec, nodes, transports, tasks, serving: OnceLock::new(), draining: AtomicBool::new(false) }
+        let (serving, draining) = (OnceLock::new(), AtomicBool::new(false));
+        Self { spec, nodes, transports, discovery, tasks, serving, draining, stop }
     }
 
     /// The chain is there and light peers are served from now on.
@@ -93,6 +111,17 @@ impl State {
         })
     }
 
+    /// Every peer that the pool knows, with counts.
+    async fn peers(&self) -> Value {
+        let view = self.discovery.view().await;
+        let record = self.discovery.record().borrow().to_string();
+        let (summary, peers, udp) = match view {
+            Some(view) => (json!(view.summary), json!(view.peers), json!(view.udp)),
+            None => (Value::Null, json!([]), Value::Null),
+        };
+        json!({ "schema": 1, "enr": record, "summary": summary, "discovery": udp, "peers": peers })
+    }
+
     fn is_ready(&self) -> Result<(), &'static str> {
         if self.draining.load(Ordering::Relaxed) {
             return Err("going down");
@@ -109,9 +138,12 @@ impl State {
 }
 
 /// Serves until `stop`.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
+    let stop = state.stop.clone();
     let router = Router::new()
         .route("/status", get(|Extract(state): Extract<Arc<State>>| async move { Json(state.status()) }))
+        .route("/peers", get(|Extract(state): Extract<Arc<State>>| async move { Json(state.peers().await) }))
+        .route("/events", get(events))
         .route("/livez", get(|| async { Json(json!({ "ok": true })) }))
         .route("/startupz", get(|| async { Json(json!({ "ok": true })) }))
         .route("/readyz", get(ready))
@@ -126,5 +158,46 @@ async fn ready(Extract(state): Extract<Arc<State>>) -> impl IntoResponse {
     match state.is_ready() {
         Ok(()) => (StatusCode::OK, Json(json!({ "ok": true }))),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ok": false, "reason": reason }))),
+    }
+}
+
+/// Who comes and goes, as server-sent events. A listener that falls behind is told how many it missed.
+async fn events(
+    Extract(state): Extract<Arc<State>>,
+) -> Sse<impl Stream<Item = Result<Event, std::convert::Infallible>>> {
+    let begin = (state.discovery.events(), state.stop.clone());
+    let stream = stream::unfold(begin, |(mut events, stop)| async move {
+        let event = tokio::select! {
+            () = stop.cancelled() => return None,
+            event = events.recv() => event,
+        };
+        let event = match event {
+            Ok(event) => event_object(&event),
+            Err(RecvError::Lagged(missed)) => json!({ "event": "missed", "events": missed }),
+            Err(RecvError::Closed) => return None,
+        };
+        Some((Ok(Event::default().data(event.to_string())), (events, stop)))
+    });
+    Sse::new(stream).keep_alive(KeepAlive::default())
+}
+
+fn event_object(event: &PoolEvent) -> Value {
+    match event {
+        PoolEvent::Connected { key, role, stack, inbound, source } => json!({
+            "event": "connected",
+            "nodeKey": key.to_string(),
+            "role": role,
+            "stack": stack.to_string(),
+            "inbound": inbound,
+            "source": source,
+        }),
+        PoolEvent::Disconnected { key, role, why, lasted } => json!({
+            "event": "disconnected",
+            "nodeKey": key.to_string(),
+            "role": role,
+            "why": why,
+            "seconds": lasted.as_secs(),
+        }),
+        PoolEvent::Summary(summary) => json!({ "event": "summary", "summary": summary }),
     }
 }

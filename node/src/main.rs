@@ -10,9 +10,11 @@ mod commands;
 mod dialing;
 mod http;
 mod identity;
+mod inbound;
 mod light;
 mod network;
 mod record;
+mod rendezvous;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
             Command::Dev(args) => commands::dev::run(args).await,
             Command::Light(args) => commands::light::run(args).await,
             Command::Health(args) => commands::health::run(args).await,
+            Command::Peers(args) => commands::peers::run(args).await,
             Command::Enr(command) => commands::enr::run(command),
             Command::Dns(command) => commands::dns::run(command).await,
         }

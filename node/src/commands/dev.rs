@@ -10,7 +10,9 @@ use std::{
 use alloy_primitives::U256;
 use anyhow::{Context, bail};
 use causeway_devnet::{Config, DevAccount, DevBackend, genesis};
-use causeway_records::Enode;
+use causeway_discovery::Nat;
+use causeway_pool::{Named, Source};
+use causeway_records::{Enode, Reach};
 use causeway_transports::Transports;
 use causeway_verify::ChainSpec;
 use serde_json::{Value, json};
@@ -18,10 +20,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{explain, print_line, stop_signal};
 use crate::{
-    app::{self, Ports, Relay, RelayConfig},
-    cli::{BlockArg, DevArgs},
+    app::{self, Peering, Ports, Relay, RelayConfig},
+    cli::{BlockArg, DevArgs, Profile},
     identity,
-    light::{LightPeer, parse_address},
+    light::{LightPeer, Server},
 };
 
 /// Light peers that the embedded full node and the relay serve.
@@ -91,9 +93,15 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     let relay = Relay::start(RelayConfig {
         spec: Arc::clone(&spec),
         checkpoint: None,
-        full_nodes: vec![full_node.enode.clone()],
+        peering: Peering {
+            named: vec![(Named::Enode(full_node.enode.clone()), Source::Static)],
+            look: None,
+            reach: Reach::Local,
+            nat: Nat::None,
+            profile: Profile::Server,
+            datadir: None,
+        },
         secret_key,
-        record_file: None,
         ports: Ports::new(&args.listen, IpAddr::V4(Ipv4Addr::LOCALHOST)),
         light_peers: LIGHT_PEERS,
         cache_bytes: 64 * 1024 * 1024,
@@ -147,7 +155,9 @@ async fn check(
     let sample = full_node.backend.sample().context("the embedded chain has no transaction yet")?;
     print_line(&format!("light peer over {name}: {multiaddr}"));
     let begun = Instant::now();
-    let peer = LightPeer::connect(&parse_address(&multiaddr)?, Arc::clone(spec), None, None).await?;
+    let peer =
+        LightPeer::connect(&Server::parse(&multiaddr, None, Reach::Local)?, Arc::clone(spec), None, None)
+            .await?;
     let line = |what: &str, begun: Instant, object: &Value, told: String| {
         let took = begun.elapsed().as_secs_f64() * 1000.0;
         let by = object["by"].as_str().unwrap_or_default().split(';').next().unwrap_or_default().to_owned();

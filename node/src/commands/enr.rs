@@ -20,7 +20,7 @@ pub(crate) fn run(command: EnrCommand) -> anyhow::Result<ExitCode> {
     match command {
         EnrCommand::Show { datadir, json } => {
             let file = record::default_file(&datadir.map_or_else(default_datadir, Ok)?);
-            let record = record::read(&file).with_context(|| {
+            let record = causeway_discovery::read_record(&file).with_context(|| {
                 format!("`{}` holds no node record: has the relay run with this --datadir?", file.display())
             })?;
             print(&record, json);
@@ -36,8 +36,9 @@ pub(crate) fn run(command: EnrCommand) -> anyhow::Result<ExitCode> {
 fn new(args: EnrNewArgs) -> anyhow::Result<()> {
     let secret_key = identity::load_or_create(&args.nodekey)?;
     let contents = contents(&args)?;
-    let signed = Record::sign(&secret_key, args.seq.unwrap_or_else(record::now_millis), &contents)
-        .context("signing the node record")?;
+    let signed =
+        Record::sign(&secret_key, args.seq.unwrap_or_else(causeway_discovery::now_millis), &contents)
+            .context("signing the node record")?;
     for dropped in &signed.dropped {
         eprintln!("causeway: left out, as the record has no room for it: {dropped}");
     }

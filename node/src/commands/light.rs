@@ -4,7 +4,7 @@ use std::{process::ExitCode, str::FromStr, sync::Arc, time::Duration};
 
 use alloy_primitives::B512;
 use anyhow::{Context, bail};
-use causeway_records::Enode;
+use causeway_records::{Enode, Reach};
 use causeway_verify::Quorum;
 use causeway_wire::NodeKey;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{explain, print_line, stop_signal};
 use crate::{
     cli::{BlockArg, LightArgs, LightCommand},
-    light::{LightPeer, parse_address},
+    light::{LightPeer, Server},
     network,
 };
 
@@ -22,11 +22,12 @@ use crate::{
 /// If an argument cannot be used. A server that does not answer, or not truly, is told as `verified: false`.
 pub(crate) async fn run(args: LightArgs) -> anyhow::Result<ExitCode> {
     let spec = Arc::new(network::chain_spec(&args.network)?);
-    let address = parse_address(&args.address)?;
+    let reach = if args.local { Reach::Local } else { Reach::Public };
+    let server = Server::parse(&args.address, args.name_server, reach)?;
     let quorum = quorum(&args.trusted, args.fraction)?;
     let patience = Duration::from_secs(args.timeout.max(1));
     let outcome = async {
-        let connect = LightPeer::connect(&address, spec, args.network.checkpoint, quorum);
+        let connect = LightPeer::connect(&server, spec, args.network.checkpoint, quorum);
         let peer = tokio::time::timeout(patience, connect).await.context("the server took too long")??;
         let outcome = match &args.command {
             LightCommand::Watch => watch(&peer, args.json).await,

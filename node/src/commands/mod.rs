@@ -5,6 +5,7 @@ pub(crate) mod dns;
 pub(crate) mod enr;
 pub(crate) mod health;
 pub(crate) mod light;
+pub(crate) mod peers;
 pub(crate) mod run;
 
 use std::io::Write;

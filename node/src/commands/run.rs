@@ -9,14 +9,18 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use causeway_records::{Enode, Record};
+use causeway_discovery::udp::Bootnode;
+use causeway_pool::{Named, Source};
+use causeway_records::{Enode, Multiaddr, Part, Reach, Record, dns_tree::Link};
+use causeway_wire::PeerId;
 use tracing::{info, warn};
 
 use super::{print_line, stop_signal};
 use crate::{
-    app::{Ports, Relay, RelayConfig},
-    cli::RunArgs,
-    identity, network, record,
+    app::{Look, Peering, Ports, Relay, RelayConfig},
+    cli::{DiscoveryArgs, RunArgs},
+    dialing::is_local,
+    identity, network,
 };
 
 /// Runs until it is told to stop.
@@ -26,22 +30,39 @@ use crate::{
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     let spec = Arc::new(network::chain_spec(&args.network)?);
-    let full_nodes = args.full_nodes.iter().map(|text| full_node(text)).collect::<Result<Vec<_>, _>>()?;
-    if full_nodes.is_empty() {
-        warn!(
-            "no full node to ask: name at least one with --full-node enode://… (this version does not look for \
-             full nodes by itself yet); until then light peers get no answers"
-        );
-    }
+    let named = args.full_nodes.iter().map(|text| full_node(text)).collect::<Result<Vec<_>, _>>()?;
     let (key_file, datadir) = key_and_datadir(args.listen.nodekey.clone(), args.datadir)?;
     let secret_key = identity::load_or_create(&key_file)?;
+    if let Some(datadir) = &datadir {
+        identity::create_private_dir(datadir)?;
+    }
     let ports = Ports::new(&args.listen, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let look =
+        if args.listen.no_discovery { None } else { Some(look(&args.discovery, &args.network.network)?) };
+    match &look {
+        None if named.is_empty() => warn!(
+            "no full node to ask: name at least one with --full-node enode://…, or leave --no-discovery out; \
+             until then light peers get no answers"
+        ),
+        Some(look) if named.is_empty() && look.bootnodes.is_empty() && look.lists.is_empty() => warn!(
+            "nowhere to look for peers: this network has no built-in bootnodes; name some with --bootnodes or \
+             --dns, or full nodes with --full-node"
+        ),
+        None | Some(_) => {}
+    }
+    let local = args.discovery.local || is_local(ports.addr());
     let relay = Relay::start(RelayConfig {
         spec,
         checkpoint: args.network.checkpoint,
-        full_nodes,
+        peering: Peering {
+            named: named.into_iter().map(|named| (named, Source::Static)).collect(),
+            look,
+            reach: if local { Reach::Local } else { Reach::Public },
+            nat: args.discovery.nat,
+            profile: args.discovery.profile,
+            datadir,
+        },
         secret_key,
-        record_file: datadir.as_deref().map(record::default_file),
         ports,
         light_peers: args.light_peers,
         cache_bytes: args.cache_mib.saturating_mul(1024 * 1024),
@@ -54,20 +75,54 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A full node as the user names it: an enode URL or a node record.
-fn full_node(text: &str) -> anyhow::Result<Enode> {
-    let enode = if text.starts_with("enr:") {
-        let record = Record::from_str(text).with_context(|| format!("--full-node {text}"))?;
-        record
-            .enode()
-            .with_context(|| format!("--full-node {text}: the record has no IP address and TCP port"))?
+/// Where to look for peers: where the user says, else at the network's own places.
+fn look(args: &DiscoveryArgs, network: &str) -> anyhow::Result<Look> {
+    let own = !args.bootnodes.is_empty() || !args.lists.is_empty();
+    let (bootnodes, lists) = if own {
+        (args.bootnodes.iter().map(String::as_str).collect(), args.lists.iter().map(String::as_str).collect())
     } else {
-        Enode::from_str(text).with_context(|| format!("--full-node {text}"))?
+        (causeway_discovery::bootnodes(network).to_vec(), causeway_discovery::dns_lists(network).to_vec())
     };
+    let bootnodes: Vec<&str> = bootnodes;
+    let lists: Vec<&str> = lists;
+    Ok(Look {
+        bootnodes: bootnodes
+            .into_iter()
+            .map(|text| Bootnode::from_str(text).with_context(|| format!("--bootnodes {text}")))
+            .collect::<Result<_, _>>()?,
+        lists: lists
+            .into_iter()
+            .map(|text| Link::from_str(text).with_context(|| format!("--dns {text}")))
+            .collect::<Result<_, _>>()?,
+        name_server: args.name_server,
+    })
+}
+
+/// A full node as the user names it: an enode URL or a node record; or another relay, by a multiaddr.
+fn full_node(text: &str) -> anyhow::Result<Named> {
+    if text.starts_with('/') {
+        let addr = Multiaddr::from_str(text).with_context(|| format!("--full-node {text}"))?;
+        let peer = addr.parts().iter().rev().find_map(|part| match part {
+            Part::P2p(id) => PeerId::libp2p(id).ok(),
+            _ => None,
+        });
+        let key = peer.as_ref().and_then(causeway_transports::node_key).with_context(|| {
+            format!("--full-node {text}: must end in /p2p/16Uiu2…, the id of the relay's secp256k1 key")
+        })?;
+        return Ok(Named::Multiaddrs { key, addrs: vec![addr] });
+    }
+    if text.starts_with("enr:") {
+        let record = Record::from_str(text).with_context(|| format!("--full-node {text}"))?;
+        if record.enode().is_none() && record.libp2p_addrs().is_empty() {
+            bail!("--full-node {text}: the record has no address to dial");
+        }
+        return Ok(Named::Record(record));
+    }
+    let enode = Enode::from_str(text).with_context(|| format!("--full-node {text}"))?;
     if enode.tcp_addr().is_none() {
         bail!("--full-node {text}: needs an IP address and a TCP port to dial");
     }
-    Ok(enode)
+    Ok(Named::Enode(enode))
 }
 
 /// The file with the node key, and where state is kept: nowhere if only the key was named.

@@ -2,10 +2,9 @@
 
 pub(crate) mod json;
 pub(crate) mod read;
+mod server;
 
 use std::{
-    net::SocketAddr,
-    str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,12 +12,12 @@ use std::{
 use alloy_primitives::B256;
 use anyhow::{Context, bail};
 use causeway_bridge::{Follower, FullNodes, Upstream, Verified, VerifiedConfig};
-use causeway_records::{Enode, Record};
-use causeway_transports::{Address, Transports};
+use causeway_transports::Transports;
 use causeway_verify::{ChainSpec, HeaderChain, Quorum, Root};
 use causeway_wire::HeadUpdate;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::server::Server;
 use crate::{app, dialing, identity};
 
 /// How long the goodbye may take.
@@ -38,36 +37,13 @@ pub(crate) struct LightPeer {
     root: String,
 }
 
-/// The address that a user gave: a multiaddr, an enode URL, or a node record.
-///
-/// # Errors
-/// If it is none of these.
-pub(crate) fn parse_address(text: &str) -> anyhow::Result<Address> {
-    if text.starts_with('/') {
-        return Ok(Address::Multiaddr(text.to_owned()));
-    }
-    let enode = if text.starts_with("enr:") {
-        let record = Record::from_str(text).context("the node record cannot be used")?;
-        record.enode().context("the node record has no IP address and TCP port to dial")?
-    } else if text.starts_with("enode://") {
-        Enode::from_str(text).context("the enode URL cannot be used")?
-    } else {
-        bail!(
-            "`{text}` is no address: give a multiaddr (/ip4/…/p2p/…), an enode URL (enode://…) or a node record (enr:…)"
-        );
-    };
-    let addr: SocketAddr =
-        enode.tcp_addr().context("the enode URL has no IP address and TCP port to dial")?;
-    Ok(Address::Devp2p { key: enode.key, addr })
-}
-
 impl LightPeer {
     /// Connects and follows the chain to the server's head.
     ///
     /// # Errors
     /// If the server cannot be reached, is on another chain, or shows a chain that does not verify.
     pub(crate) async fn connect(
-        address: &Address,
+        server: &Server,
         spec: Arc<ChainSpec>,
         checkpoint: Option<(u64, B256)>,
         quorum: Option<Quorum>,
@@ -78,8 +54,7 @@ impl LightPeer {
         let tasks = TaskTracker::new();
         let nodes =
             Arc::new(FullNodes::new(app::client_config(&spec, spec.genesis.timestamp), tasks.clone()));
-        let incoming = transports.dial(address).await.context("dialing the server")?;
-        let upstream = nodes.admit(incoming).await.context("greeting the server")?;
+        let upstream = server.connect(&transports, &nodes, &spec).await?;
         let (root, root_text) = match checkpoint {
             None => (Root::Genesis, format!("genesis {}", spec.genesis_hash)),
             Some((number, hash)) => {

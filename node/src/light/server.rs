@@ -1,0 +1,172 @@
+//! Whom a light peer asks: an address, a node record, or whoever a list in the DNS names.
+
+use std::{net::SocketAddr, str::FromStr};
+
+use alloy_eip2124::ForkFilter;
+use anyhow::{Context, anyhow, bail};
+use causeway_bridge::{FullNodes, Upstream};
+use causeway_discovery::{DnsClient, Pace, Reading, Trees};
+use causeway_records::{
+    Enode, Reach, Record, Rules, Way, choose,
+    dns_tree::{Limits, Link, SyncEvent},
+};
+use causeway_transports::{Address, Transports};
+use causeway_verify::ChainSpec;
+use causeway_wire::Stack;
+use futures::{StreamExt, stream::FuturesUnordered};
+use tracing::{debug, info};
+
+use crate::dialing;
+
+/// Servers of a list that are dialed at once.
+const AT_ONCE: usize = 3;
+
+/// Whom to ask.
+#[derive(Clone, Debug)]
+pub(crate) enum Server {
+    /// At this address.
+    At(Address),
+    /// The node of this record.
+    Of(Box<Record>),
+    /// Any that this list names.
+    Listed {
+        /// The list.
+        link: Link,
+        /// The name server; the system's unless given.
+        name_server: Option<SocketAddr>,
+        /// Which addresses the list may send us to.
+        reach: Reach,
+    },
+}
+
+impl Server {
+    /// What a user gave: a multiaddr, an enode URL, a node record, or the URL of a list of those.
+    ///
+    /// # Errors
+    /// If it is none of these.
+    pub(crate) fn parse(text: &str, name_server: Option<SocketAddr>, reach: Reach) -> anyhow::Result<Self> {
+        if text.starts_with('/') {
+            return Ok(Self::At(Address::Multiaddr(text.to_owned())));
+        }
+        if text.starts_with("enr:") {
+            let record = Record::from_str(text).context("the node record cannot be used")?;
+            return Ok(Self::Of(Box::new(record)));
+        }
+        if text.starts_with("enrtree://") {
+            let link = Link::from_str(text).context("the URL of the list cannot be used")?;
+            return Ok(Self::Listed { link, name_server, reach });
+        }
+        if text.starts_with("enode://") {
+            let enode = Enode::from_str(text).context("the enode URL cannot be used")?;
+            let addr = enode.tcp_addr().context("the enode URL has no IP address and TCP port to dial")?;
+            return Ok(Self::At(Address::Devp2p { key: enode.key, addr }));
+        }
+        bail!(
+            "`{text}` is no address: give a multiaddr (/ip4/…/p2p/…), an enode URL (enode://…), a node record \
+             (enr:…) or a list of them (enrtree://…)"
+        );
+    }
+
+    /// A greeted server.
+    ///
+    /// # Errors
+    /// If none can be reached or agrees with us.
+    pub(crate) async fn connect(
+        &self,
+        transports: &Transports,
+        nodes: &FullNodes,
+        spec: &ChainSpec,
+    ) -> anyhow::Result<Upstream> {
+        // As at the far end of our own schedule: a server ahead of us is welcome.
+        let forks = spec.fork_filter(spec.genesis.number, spec.genesis.timestamp);
+        match self {
+            Self::At(address) => {
+                let incoming = transports.dial_named(address).await.context("dialing the server")?;
+                nodes.admit(incoming).await.context("greeting the server")
+            }
+            Self::Of(record) => {
+                let ways = ways(record, Reach::Local, &forks).context("the node record")?;
+                by_any(transports, nodes, &ways).await
+            }
+            Self::Listed { link, name_server, reach } => {
+                let client = match name_server {
+                    Some(addr) => DnsClient::server(*addr)?,
+                    None => DnsClient::system().context("name a server with --dns.server")?,
+                };
+                let reading =
+                    Reading::new(client, [link.clone()], Trees::new(), Limits::default(), Pace::default());
+                first_listed(reading, *reach, &forks, async |ways: Vec<Way>| {
+                    by_any(transports, nodes, &ways).await
+                })
+                .await
+                .with_context(|| format!("the list at {}", link.domain))
+            }
+        }
+    }
+}
+
+/// libp2p first: it reaches through more networks, and answers in fewer round trips.
+fn ways(record: &Record, reach: Reach, forks: &ForkFilter) -> anyhow::Result<Vec<Way>> {
+    Ok(choose(record, Rules { reach, forks, first: Stack::Libp2p })?)
+}
+
+async fn by_any(transports: &Transports, nodes: &FullNodes, ways: &[Way]) -> anyhow::Result<Upstream> {
+    let mut last = anyhow!("no address to dial");
+    for way in ways {
+        match dialing::connect(transports, way, true).await {
+            Ok(incoming) => match nodes.admit(incoming).await {
+                Ok(upstream) => return Ok(upstream),
+                Err(error) => last = anyhow::Error::new(error).context("greeting the server"),
+            },
+            Err(Some(error)) => last = anyhow::Error::new(error).context("dialing the server"),
+            Err(None) => {}
+        }
+    }
+    Err(last)
+}
+
+/// Reads the list and dials what it names, a few at once; the first server that agrees with us is taken.
+async fn first_listed(
+    mut reading: Reading,
+    reach: Reach,
+    forks: &ForkFilter,
+    connect: impl AsyncFn(Vec<Way>) -> anyhow::Result<Upstream>,
+) -> anyhow::Result<Upstream> {
+    let mut dials = FuturesUnordered::new();
+    let (mut named, mut done) = (0_usize, false);
+    let mut last = None;
+    loop {
+        if done && dials.is_empty() {
+            let named = anyhow!("none of the {named} nodes that it names could be used");
+            return Err(
+                last.map_or(named, |error: anyhow::Error| error.context("no node of it could be used"))
+            );
+        }
+        tokio::select! {
+            Some(outcome) = dials.next(), if !dials.is_empty() => match outcome {
+                Ok(upstream) => return Ok(upstream),
+                Err(error) => {
+                    debug!(%error, "not this one");
+                    last = Some(error);
+                }
+            },
+            event = reading.next(), if !done && dials.len() < AT_ONCE => match event {
+                Some(SyncEvent::Found { record, .. }) => {
+                    named += 1;
+                    match ways(&record, reach, forks) {
+                        Ok(ways) => dials.push(connect(ways)),
+                        Err(error) => {
+                            debug!(%error, "not dialed");
+                            last = Some(error);
+                        }
+                    }
+                }
+                Some(SyncEvent::Done { outcome: Ok(tree), link }) => {
+                    info!(list = %link.domain, nodes = tree.records.len(), "node list read");
+                }
+                Some(SyncEvent::Done { outcome: Err(error), .. }) => last = Some(error.into()),
+                None => done = true,
+            },
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Rendezvous with other relays: we register with those that we are connected to, and ask them for further ones.
+
+use std::{collections::BTreeMap, str::FromStr, sync::Arc, time::Duration};
+
+use causeway_discovery::{Discovery, Report};
+use causeway_pool::{PeerState, Role};
+use causeway_records::{Multiaddr, Record};
+use causeway_transports::{RendezvousLimits, Transports};
+use causeway_verify::ChainSpec;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::record;
+
+/// How long a registration is to live.
+const TIME_TO_LIVE: Duration = Duration::from_secs(2 * 3600);
+
+/// Pause between looks at which relays are connected.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Pause between two questions to the same server, however eagerly peers are wanted.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Relays that are asked for at a time.
+const MOST: usize = 20;
+
+/// Protocols whose servers are found by rendezvous: `whisper` and `waku` are for nodes that carry those.
+const PROTOCOLS: [&str; 3] = ["les", "whisper", "waku"];
+
+/// `PROTOCOL/NETWORK/GENESIS`: the network's number and the first four bytes of its genesis hash.
+fn name(protocol: &str, spec: &ChainSpec) -> String {
+    format!("{protocol}/{}/{}", spec.network.0, hex::encode(&spec.genesis_hash[..4]))
+}
+
+/// The namespace in which servers of LES are found.
+pub(crate) fn namespace(spec: &ChainSpec) -> String {
+    name(PROTOCOLS[0], spec)
+}
+
+/// What our server takes in: the namespaces of our network.
+pub(crate) fn limits(spec: &ChainSpec) -> RendezvousLimits {
+    RendezvousLimits {
+        namespaces: PROTOCOLS.iter().map(|protocol| name(protocol, spec)).collect(),
+        ..RendezvousLimits::default()
+    }
+}
+
+/// The client's task.
+pub(crate) struct Rendezvous {
+    pub(crate) transports: Transports,
+    pub(crate) discovery: Discovery,
+    pub(crate) namespace: String,
+    /// Told when further peers are wanted.
+    pub(crate) search: Arc<Notify>,
+}
+
+/// A server: when it is told of us again, and when it is asked again.
+#[derive(Clone, Copy, Debug)]
+struct Server {
+    register: Instant,
+    ask: Instant,
+}
+
+impl Rendezvous {
+    /// Runs until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut servers: BTreeMap<String, Server> = BTreeMap::new();
+        let mut record = self.discovery.record();
+        loop {
+            let ours = record::libp2p_addresses(&record.borrow_and_update());
+            if let Err(error) = self.transports.set_external_addresses(ours.clone()).await {
+                debug!(%error, "libp2p is not told our addresses");
+            }
+            let relays = self.relays().await;
+            servers.retain(|server, _| relays.contains(server));
+            for relay in relays {
+                let now = Instant::now();
+                let server = servers.entry(relay.clone()).or_insert(Server { register: now, ask: now });
+                if server.register <= now && !ours.is_empty() {
+                    server.register = now + self.register(&relay).await;
+                }
+                if server.ask <= now {
+                    server.ask = now + AGAIN;
+                    self.ask(&relay).await;
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.search.notified() => {}
+                () = sleep_until(Instant::now() + LOOK) => {}
+                changed = record.changed() => match changed {
+                    // What was registered says something else now.
+                    Ok(()) => servers.values_mut().for_each(|server| server.register = Instant::now()),
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+
+    /// One address of each relay that is connected over libp2p.
+    async fn relays(&self) -> Vec<String> {
+        let Some(view) = self.discovery.view().await else { return Vec::new() };
+        let relays = view.peers.iter().filter(|peer| {
+            peer.role == Some(Role::Relay)
+                && peer.state == PeerState::Connected
+                && peer.stacks.iter().any(|stack| stack == "libp2p")
+        });
+        relays
+            .filter_map(|peer| {
+                let recorded = peer.record.as_deref().and_then(|text| Record::from_str(text).ok());
+                let recorded =
+                    recorded.and_then(|record| record.libp2p_addrs().first().map(ToString::to_string));
+                recorded.or_else(|| peer.addresses.iter().find(|addr| addr.starts_with('/')).cloned())
+            })
+            .collect()
+    }
+
+    /// Registers us; after how long to do so again.
+    async fn register(&self, server: &str) -> Duration {
+        match self.transports.register(server, &self.namespace, TIME_TO_LIVE).await {
+            Ok(granted) => {
+                debug!(server, seconds = granted.as_secs(), "registered");
+                granted / 2
+            }
+            Err(error) => {
+                debug!(server, %error, "not registered");
+                TIME_TO_LIVE / 8
+            }
+        }
+    }
+
+    async fn ask(&self, server: &str) {
+        let found = match self.transports.discover(server, &self.namespace, MOST).await {
+            Ok(found) => found,
+            Err(error) => {
+                debug!(server, %error, "no answer");
+                return;
+            }
+        };
+        for peer in found {
+            let Some(key) = peer.node_key else { continue };
+            let addresses: Vec<Multiaddr> =
+                peer.addresses.iter().filter_map(|text| text.parse().ok()).collect();
+            self.discovery.report(Report::Addresses(key, Role::Relay, addresses)).await;
+        }
+    }
+}
