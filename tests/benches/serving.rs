@@ -101,6 +101,9 @@ impl Relay {
             libp2p_tcp: here,
             libp2p_quic: here,
             websocket: here,
+            external_addresses: Vec::new(),
+            dial_guard: causeway_transports::DialGuard::Any,
+            rendezvous_server: None,
             limits: Limits::default(),
         };
         let (transports, incoming) = Transports::start(config).await.expect("free ports");

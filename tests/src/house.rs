@@ -104,6 +104,9 @@ pub fn transports_config(secret_key: SecretKey, name: &str) -> TransportsConfig 
         libp2p_tcp: None,
         libp2p_quic: None,
         websocket: None,
+        external_addresses: Vec::new(),
+        dial_guard: causeway_transports::DialGuard::Any,
+        rendezvous_server: None,
         limits: Limits { farewell: FAREWELL, ..Limits::default() },
     }
 }

@@ -183,6 +183,9 @@ fn config(
         libp2p_tcp: None,
         libp2p_quic: None,
         websocket: None,
+        external_addresses: Vec::new(),
+        dial_guard: causeway_transports::DialGuard::Any,
+        rendezvous_server: None,
         limits: Limits::default(),
     }
 }

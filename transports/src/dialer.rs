@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::{
     DialError, Incoming, Shared,
     error::{Reason, chain},
-    peers::{Direction, Refusal},
+    peers::{Direction, Facts, Refusal},
     random::randomness,
     session::{About, QUITTING, session},
     stream,
@@ -30,13 +30,25 @@ pub enum Address {
     Multiaddr(String),
 }
 
+/// On whose word an address is dialed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// The user's: dialed wherever it leads.
+    User,
+    /// A stranger's: the guard is asked.
+    Stranger,
+}
+
 /// Opens a session; dropping the future gives it up and closes what it opened.
-pub(crate) async fn dial(shared: &Arc<Shared>, address: &Address) -> Result<Incoming, DialError> {
+pub(crate) async fn dial(shared: &Arc<Shared>, address: &Address, word: Word) -> Result<Incoming, DialError> {
     let limit = shared.limits.dial;
     let dialed = async {
         match address {
+            Address::Devp2p { addr, .. } if word == Word::Stranger && !shared.guard.allows(addr.ip()) => {
+                Err(DialError::NotAllowed { addr: *addr })
+            }
             Address::Devp2p { key, addr } => dial_devp2p(shared, *key, *addr).await,
-            Address::Multiaddr(text) => dial_libp2p(shared, text).await,
+            Address::Multiaddr(text) => dial_libp2p(shared, text, word).await,
         }
     };
     tokio::select! {
@@ -68,7 +80,8 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
         }
     };
 
-    let place = match shared.peers.admit_devp2p(peer, Direction::Dialed, usize::MAX) {
+    let facts = Facts { transport: "rlpx", client: greeting.client_id.clone() };
+    let place = match shared.peers.admit_devp2p(peer, Direction::Dialed, facts, usize::MAX) {
         Ok(place) => place,
         Err(refusal) => {
             let (reason, error) = match refusal {
@@ -95,8 +108,11 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
     Ok(incoming)
 }
 
-async fn dial_libp2p(shared: &Arc<Shared>, address: &str) -> Result<Incoming, DialError> {
-    let stream = shared.host.open(address, &shared.capabilities).await?;
+async fn dial_libp2p(shared: &Arc<Shared>, address: &str, word: Word) -> Result<Incoming, DialError> {
+    let stream = match word {
+        Word::Stranger => shared.host.open(address, &shared.capabilities).await?,
+        Word::User => shared.host.open_named(address, &shared.capabilities).await?,
+    };
     stream::begin_dialed(shared, stream)
 }
 

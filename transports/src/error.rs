@@ -32,6 +32,12 @@ pub enum DialError {
     /// There is a session with that peer, or it says so (having not noticed the end of the last one).
     #[error("already connected to this peer; if it was lost just now, try again in half a minute")]
     AlreadyConnected,
+    /// A stranger's address leads where the guard does not let us dial.
+    #[error("{addr} is not dialed on a stranger's word; name the peer yourself if it is meant")]
+    NotAllowed {
+        /// Where it leads.
+        addr: SocketAddr,
+    },
     /// The system could not connect.
     #[error(
         "no TCP connection to {addr}: {source}; check address, port and firewall, and that the node runs"

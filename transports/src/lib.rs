@@ -16,10 +16,14 @@ mod stream;
 mod tcp;
 mod transports;
 
-pub use causeway_host::{HostLimits, install_crypto_provider, node_key, peer_id_text};
+pub use causeway_host::{
+    DialGuard, Discovered, HostError, HostLimits, OpenError, RendezvousError, RendezvousLimits,
+    RendezvousStatus, Renewal, install_crypto_provider, node_key, peer_id_text,
+};
 pub use dialer::Address;
 pub use error::{DialError, Reason, TransportsError};
 pub use limits::{Limits, MessageLimit, MessageLimits};
+pub use peers::Connected;
 pub use session::{CloseReason, Incoming, SendError, Session, SessionEvent, Slot};
 pub use transports::{Counts, Transports, TransportsConfig};
 

@@ -13,7 +13,7 @@ use tracing::{Instrument, debug, debug_span, trace, warn};
 use crate::{
     Shared,
     gate::{Gate, Passed},
-    peers::{Direction, Refusal},
+    peers::{Direction, Facts, Refusal},
     random::randomness,
     session::{About, session},
     tcp::{self, Link},
@@ -100,7 +100,8 @@ async fn greet(
         }
     };
     let peer = PeerId::devp2p(greeting.peer);
-    let admitted = shared.peers.admit_devp2p(peer, Direction::Inbound, shared.limits.devp2p_inbound);
+    let facts = Facts { transport: "rlpx", client: greeting.client_id.clone() };
+    let admitted = shared.peers.admit_devp2p(peer, Direction::Inbound, facts, shared.limits.devp2p_inbound);
     let place = match admitted {
         Ok(place) => place,
         Err(refusal) => {

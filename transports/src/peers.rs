@@ -3,10 +3,12 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
-use causeway_host::ConnectionKey;
-use causeway_wire::{PeerId, SessionId, Stack};
+use causeway_host::{ConnectionKey, node_key};
+use causeway_wire::{NodeKey, PeerId, SessionId, Stack};
+use tokio::sync::watch;
 
 use crate::session::{End, Ending};
 
@@ -28,10 +30,40 @@ pub(crate) enum Refusal {
     Closing,
 }
 
+/// A connected peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connected {
+    /// Its session.
+    pub session: SessionId,
+    /// Its id on its stack.
+    pub peer: PeerId,
+    /// Its node key; of a libp2p peer, if its identity is a secp256k1 key.
+    pub node_key: Option<NodeKey>,
+    /// The stack.
+    pub stack: Stack,
+    /// Whether the peer opened the connection.
+    pub inbound: bool,
+    /// Name of what carries it: `rlpx`, `tcp`, `quic`, `ws`.
+    pub transport: &'static str,
+    /// How it calls itself; empty if it has not said so at the session's beginning.
+    pub client: String,
+    /// When the session began.
+    pub since: SystemTime,
+}
+
+/// What is told of a session beside its peer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) transport: &'static str,
+    pub(crate) client: String,
+}
+
 /// The live sessions. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Peers {
     state: Arc<Mutex<State>>,
+    /// Counts beginnings and ends.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +80,9 @@ struct Current {
     id: SessionId,
     ending: Arc<Ending>,
     connection: Option<ConnectionKey>,
+    direction: Direction,
+    facts: Facts,
+    since: SystemTime,
 }
 
 /// A place among the live sessions; given back when dropped.
@@ -66,6 +101,7 @@ impl Peers {
         &self,
         peer: PeerId,
         direction: Direction,
+        facts: Facts,
         most_inbound: usize,
     ) -> Result<Place, Refusal> {
         let mut state = self.lock();
@@ -75,7 +111,7 @@ impl Peers {
         if direction == Direction::Inbound && state.live(Stack::Devp2p, direction) >= most_inbound {
             return Err(Refusal::TooMany);
         }
-        self.enter(&mut state, peer, direction, None)
+        self.enter(&mut state, peer, direction, facts, None)
     }
 
     /// A place for a libp2p session. A newer connection takes the place of an older one's session: a phone
@@ -85,6 +121,7 @@ impl Peers {
         &self,
         peer: PeerId,
         direction: Direction,
+        facts: Facts,
         connection: ConnectionKey,
     ) -> Result<Place, Refusal> {
         let mut state = self.lock();
@@ -95,7 +132,7 @@ impl Peers {
             Some(current) if !state.closing => current.ending.set(End::Replaced),
             Some(_) | None => {}
         }
-        self.enter(&mut state, peer, direction, Some(connection))
+        self.enter(&mut state, peer, direction, facts, Some(connection))
     }
 
     fn enter(
@@ -103,6 +140,7 @@ impl Peers {
         state: &mut State,
         peer: PeerId,
         direction: Direction,
+        facts: Facts,
         connection: Option<ConnectionKey>,
     ) -> Result<Place, Refusal> {
         if state.closing {
@@ -111,8 +149,11 @@ impl Peers {
         state.last_id += 1;
         let id = SessionId(state.last_id);
         let ending = Arc::<Ending>::default();
-        state.current.insert(peer, Current { id, ending: Arc::clone(&ending), connection });
+        let since = SystemTime::now();
+        let current = Current { id, ending: Arc::clone(&ending), connection, direction, facts, since };
+        state.current.insert(peer, current);
         *state.live.entry((peer.stack(), direction)).or_default() += 1;
+        self.changed();
         Ok(Place { peers: self.clone(), id, ending, peer, direction })
     }
 
@@ -139,6 +180,35 @@ impl Peers {
         self.lock().live(stack, direction)
     }
 
+    /// The sessions that count as their peers', oldest first.
+    pub(crate) fn connected(&self) -> Vec<Connected> {
+        let mut connected: Vec<Connected> = self
+            .lock()
+            .current
+            .iter()
+            .map(|(peer, current)| Connected {
+                session: current.id,
+                peer: *peer,
+                node_key: node_key(peer),
+                stack: peer.stack(),
+                inbound: current.direction == Direction::Inbound,
+                transport: current.facts.transport,
+                client: current.facts.client.clone(),
+                since: current.since,
+            })
+            .collect();
+        connected.sort_unstable_by_key(|one| one.session);
+        connected
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,6 +229,8 @@ impl Drop for Place {
         if let Some(live) = state.live.get_mut(&(self.peer.stack(), self.direction)) {
             *live = live.saturating_sub(1);
         }
+        drop(state);
+        self.peers.changed();
     }
 }
 
@@ -180,31 +252,38 @@ mod tests {
     #[test]
     fn a_key_has_one_rlpx_session_until_that_ends() {
         let peers = Peers::default();
-        let first = peers.admit_devp2p(node(1), Direction::Inbound, 10).expect("place");
+        let first = peers.admit_devp2p(node(1), Direction::Inbound, Facts::default(), 10).expect("place");
 
-        let second = peers.admit_devp2p(node(1), Direction::Dialed, 10);
+        let second = peers.admit_devp2p(node(1), Direction::Dialed, Facts::default(), 10);
         assert_eq!(second.err(), Some(Refusal::AlreadyConnected));
 
         drop(first);
-        assert!(peers.admit_devp2p(node(1), Direction::Inbound, 10).is_ok());
+        assert!(peers.admit_devp2p(node(1), Direction::Inbound, Facts::default(), 10).is_ok());
     }
 
     #[test]
     fn only_inbound_sessions_count_against_the_limit() {
         let peers = Peers::default();
-        let _first = peers.admit_devp2p(node(1), Direction::Inbound, 1).expect("place");
+        let _first = peers.admit_devp2p(node(1), Direction::Inbound, Facts::default(), 1).expect("place");
 
-        assert_eq!(peers.admit_devp2p(node(2), Direction::Inbound, 1).err(), Some(Refusal::TooMany));
-        assert!(peers.admit_devp2p(node(3), Direction::Dialed, 1).is_ok());
+        assert_eq!(
+            peers.admit_devp2p(node(2), Direction::Inbound, Facts::default(), 1).err(),
+            Some(Refusal::TooMany)
+        );
+        assert!(peers.admit_devp2p(node(3), Direction::Dialed, Facts::default(), 1).is_ok());
     }
 
     #[tokio::test]
     async fn a_newer_connection_replaces_the_older_ones_session() {
         let peers = Peers::default();
-        let old = peers.admit_libp2p(light(1), Direction::Inbound, ConnectionKey(7)).expect("place");
+        let old = peers
+            .admit_libp2p(light(1), Direction::Inbound, Facts::default(), ConnectionKey(7))
+            .expect("place");
 
-        let new = peers.admit_libp2p(light(1), Direction::Inbound, ConnectionKey(8)).expect("place");
-        let late = peers.admit_libp2p(light(1), Direction::Inbound, ConnectionKey(7));
+        let new = peers
+            .admit_libp2p(light(1), Direction::Inbound, Facts::default(), ConnectionKey(8))
+            .expect("place");
+        let late = peers.admit_libp2p(light(1), Direction::Inbound, Facts::default(), ConnectionKey(7));
 
         assert_eq!(late.err(), Some(Refusal::AlreadyConnected));
         assert_eq!(peers.live(Stack::Libp2p, Direction::Inbound), 2);
@@ -221,8 +300,32 @@ mod tests {
 
         peers.close_all(8);
 
-        assert_eq!(peers.admit_devp2p(node(1), Direction::Inbound, 1).err(), Some(Refusal::Closing));
-        let light = peers.admit_libp2p(light(1), Direction::Inbound, ConnectionKey(1));
+        assert_eq!(
+            peers.admit_devp2p(node(1), Direction::Inbound, Facts::default(), 1).err(),
+            Some(Refusal::Closing)
+        );
+        let light = peers.admit_libp2p(light(1), Direction::Inbound, Facts::default(), ConnectionKey(1));
         assert_eq!(light.err(), Some(Refusal::Closing));
+    }
+
+    #[test]
+    fn comings_and_goings_are_told_with_who_is_there() {
+        let peers = Peers::default();
+        let mut changes = peers.changes();
+        let facts = Facts { transport: "rlpx", client: "Geth/v1".to_owned() };
+
+        let place = peers.admit_devp2p(node(1), Direction::Dialed, facts, 10).expect("place");
+
+        assert!(changes.has_changed().expect("lives"));
+        changes.mark_unchanged();
+        let connected = peers.connected();
+        let [one] = connected.as_slice() else { panic!("{connected:?}") };
+        assert_eq!((one.peer, one.session, one.inbound), (node(1), place.id, false));
+        assert_eq!((one.transport, one.client.as_str(), one.stack), ("rlpx", "Geth/v1", Stack::Devp2p));
+        assert_eq!(one.node_key, node(1).node_key());
+
+        drop(place);
+        assert!(changes.has_changed().expect("lives"));
+        assert!(peers.connected().is_empty());
     }
 }

@@ -10,7 +10,7 @@ use tracing::debug;
 use crate::{
     DialError, Incoming, Limits, Shared,
     error::chain,
-    peers::{Direction, Place, Refusal},
+    peers::{Direction, Facts, Place, Refusal},
     session::{About, CloseReason, Ending, Events, Outgoing, OwnerGone, SessionEnd, session},
 };
 
@@ -49,7 +49,8 @@ pub(crate) fn begin_dialed(shared: &Arc<Shared>, mut stream: ProtocolStream) -> 
 
 fn begin(shared: &Arc<Shared>, stream: ProtocolStream, direction: Direction) -> Result<Incoming, Refusal> {
     let ProtocolStream { peer, connection, transport, capability, agent, ended, reader, writer } = stream;
-    let place = shared.peers.admit_libp2p(peer, direction, connection)?;
+    let facts = Facts { transport, client: agent.clone() };
+    let place = shared.peers.admit_libp2p(peer, direction, facts, connection)?;
     let about = About { id: place.id, peer, capability, transport, client: agent };
     let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));
     let first_message_due = match direction {

@@ -2,18 +2,24 @@
 
 use std::{fmt, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use causeway_host::{Host, HostConfig, Listen};
+use causeway_host::{
+    DialGuard, Discovered, Host, HostConfig, HostError, Listen, RendezvousError, RendezvousLimits,
+};
 use causeway_wire::{Capability, NodeKey, PeerId, SharedCapability, Stack};
 use secp256k1::SecretKey;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, info_span, warn};
 
 use crate::{
-    Address, DialError, Incoming, Limits, TransportsError, dialer,
+    Address, DialError, Incoming, Limits, TransportsError,
+    dialer::{self, Word},
     gate::Passed,
     listener,
-    peers::{Direction, Peers, Place},
+    peers::{Connected, Direction, Peers, Place},
     session::{QUITTING, SessionEnd},
     stream,
     tcp::{self, Link},
@@ -37,6 +43,12 @@ pub struct TransportsConfig {
     pub libp2p_quic: Option<SocketAddr>,
     /// Where to listen for libp2p over WebSocket; port 0 takes a free one.
     pub websocket: Option<SocketAddr>,
+    /// Multiaddrs under which others reach the libp2p side; told by identify and registered at rendezvous points.
+    pub external_addresses: Vec<String>,
+    /// Which IP addresses are dialed on a stranger's word, on either stack: see [`Transports::dial`].
+    pub dial_guard: DialGuard,
+    /// Makes the libp2p side a rendezvous point for others.
+    pub rendezvous_server: Option<RendezvousLimits>,
     /// Every bound.
     pub limits: Limits,
 }
@@ -51,6 +63,9 @@ impl fmt::Debug for TransportsConfig {
             .field("libp2p_tcp", &self.libp2p_tcp)
             .field("libp2p_quic", &self.libp2p_quic)
             .field("websocket", &self.websocket)
+            .field("external_addresses", &self.external_addresses)
+            .field("dial_guard", &self.dial_guard)
+            .field("rendezvous_server", &self.rendezvous_server)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
@@ -92,6 +107,8 @@ pub(crate) struct Shared {
     pub(crate) inbound: Arc<causeway_rlpx::Config>,
     /// For RLPx connections of ours, with the limits of servers.
     pub(crate) dialed: Arc<causeway_rlpx::Config>,
+    /// For dials on a stranger's word; the host has the same.
+    pub(crate) guard: DialGuard,
     pub(crate) limits: Arc<Limits>,
     pub(crate) host: Host,
     pub(crate) peers: Peers,
@@ -132,6 +149,9 @@ impl Transports {
             libp2p_tcp,
             libp2p_quic,
             websocket,
+            external_addresses,
+            dial_guard,
+            rendezvous_server,
             limits,
         } = config;
         let listener = match devp2p {
@@ -145,6 +165,9 @@ impl Transports {
         let mut host = HostConfig::new(secret_key.to_secret_bytes(), capabilities.clone());
         host.agent = client_id.clone();
         host.limits = limits.libp2p.clone();
+        host.external_addresses = external_addresses;
+        host.dial_guard = dial_guard.clone();
+        host.rendezvous_server = rendezvous_server;
         host.listen =
             [libp2p_tcp.map(Listen::Tcp), libp2p_quic.map(Listen::Quic), websocket.map(Listen::WebSocket)]
                 .into_iter()
@@ -167,6 +190,7 @@ impl Transports {
             capabilities,
             inbound: Arc::new(inbound),
             dialed: Arc::new(dialed),
+            guard: dial_guard,
             limits: Arc::new(limits),
             host,
             peers: Peers::default(),
@@ -183,12 +207,32 @@ impl Transports {
         Ok((Self { shared }, arrivals))
     }
 
-    /// Opens a session. Dropping the future gives it up.
+    /// Opens a session at an address that strangers may have made up: it is dialed only where
+    /// [`TransportsConfig::dial_guard`] allows that, after names were resolved. Dropping the future gives it up.
     ///
     /// # Errors
     /// See [`DialError`]; each says what to do.
     pub async fn dial(&self, address: &Address) -> Result<Incoming, DialError> {
-        dialer::dial(&self.shared, address).await
+        dialer::dial(&self.shared, address, Word::Stranger).await
+    }
+
+    /// The same at an address that the user named: it is dialed wherever it leads.
+    ///
+    /// # Errors
+    /// See [`DialError`]; each says what to do.
+    pub async fn dial_named(&self, address: &Address) -> Result<Incoming, DialError> {
+        dialer::dial(&self.shared, address, Word::User).await
+    }
+
+    /// Who is connected now. A session that was replaced by a newer one and is about to end is not in the list.
+    pub fn connected(&self) -> Vec<Connected> {
+        self.shared.peers.connected()
+    }
+
+    /// Changes with every session that begins or ends, so that [`Transports::connected`] is worth another look.
+    /// Only the newest value is kept: who is slow sees that something changed, not how often.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.peers.changes()
     }
 
     /// Our public key on devp2p.
@@ -209,6 +253,73 @@ impl Transports {
     /// Where libp2p listens, dialable as they stand: real ports, no unspecified address, `/p2p/` at the end.
     pub fn multiaddrs(&self) -> Vec<String> {
         self.shared.host.addresses()
+    }
+
+    /// The multiaddrs that others are told.
+    pub fn external_addresses(&self) -> Vec<String> {
+        self.shared.host.external_addresses()
+    }
+
+    /// Replaces the multiaddrs that others are told from now on.
+    ///
+    /// # Errors
+    /// See [`HostError`]; the old ones stay then.
+    pub async fn set_external_addresses(&self, addresses: Vec<String>) -> Result<(), HostError> {
+        self.shared.host.set_external_addresses(addresses).await
+    }
+
+    /// Registers our external addresses at a rendezvous point; returns the time granted. See [`Host::register`].
+    ///
+    /// # Errors
+    /// See [`RendezvousError`].
+    pub async fn register(
+        &self,
+        at: &str,
+        namespace: &str,
+        ttl: Duration,
+    ) -> Result<Duration, RendezvousError> {
+        self.shared.host.register(at, namespace, ttl).await
+    }
+
+    /// The same with other addresses than the external ones, for a node in a network of its own.
+    ///
+    /// # Errors
+    /// See [`RendezvousError`].
+    pub async fn register_as(
+        &self,
+        at: &str,
+        namespace: &str,
+        ttl: Duration,
+        addresses: &[String],
+    ) -> Result<Duration, RendezvousError> {
+        self.shared.host.register_as(at, namespace, ttl, addresses).await
+    }
+
+    /// Takes a registration back.
+    ///
+    /// # Errors
+    /// See [`RendezvousError`].
+    pub async fn unregister(&self, at: &str, namespace: &str) -> Result<(), RendezvousError> {
+        self.shared.host.unregister(at, namespace).await
+    }
+
+    /// Up to `limit` peers that registered in `namespace` at a rendezvous point. What they say of themselves is
+    /// signed, and still strangers' words: dial it with [`Transports::dial`].
+    ///
+    /// # Errors
+    /// See [`RendezvousError`].
+    pub async fn discover(
+        &self,
+        at: &str,
+        namespace: &str,
+        limit: usize,
+    ) -> Result<Vec<Discovered>, RendezvousError> {
+        self.shared.host.discover(at, namespace, limit).await
+    }
+
+    /// Registrations held here, if this node is a rendezvous point.
+    pub fn rendezvous_registrations(&self) -> Option<usize> {
+        self.shared.host.rendezvous_registrations()
     }
 
     /// What is alive.

@@ -39,6 +39,9 @@ impl LightPeer {
             libp2p_tcp: None,
             libp2p_quic: None,
             websocket: None,
+            external_addresses: Vec::new(),
+            dial_guard: causeway_transports::DialGuard::Any,
+            rendezvous_server: None,
             limits: Limits::default(),
         };
         let (transports, _) = Transports::start(config).await?;
