@@ -159,7 +159,11 @@ impl Advertiser {
 
     /// When to call [`Self::handle_timeout`] and [`Self::poll_request`] again.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let due = self.placements.values().map(Placement::due).min();
+        // While no further request may go out, whose wait is over has to wait for an answer to another.
+        let is_busy = self.counts().asked >= MAX_IN_FLIGHT;
+        let waits = |placement: &&Placement| matches!(placement.state, State::Waiting { .. });
+        let relevant = self.placements.values().filter(|placement| !(is_busy && waits(placement)));
+        let due = relevant.map(Placement::due).min();
         due.into_iter().chain(self.table.next_return(now)).min()
     }
 

@@ -32,7 +32,9 @@
 //!
 //! What follows from the formula as it stands: `c_topic/c` is 1 where a registrar holds one topic only, so there
 //! the second advertiser waits a whole lifetime, however empty the table is; addresses that are the same (one
-//! machine, one NAT) wait as long. Tests on one machine want a short [`Parameters::lifetime`].
+//! machine, one NAT) wait as long. Tests on one machine want a short [`Parameters::lifetime`]. An attacker with many
+//! identities on one network is slowed (each is out of the table for longer than it is in), not shut out; a flood is
+//! bounded by the occupancy term. The simulation tells the numbers.
 
 mod advertisements;
 mod advertiser;

@@ -92,6 +92,23 @@ fn few_requests_are_under_way_at_once() {
 }
 
 #[test]
+fn nothing_is_due_that_cannot_be_sent() {
+    let start = Instant::now();
+    let mut advertiser = advertiser(0..100, start);
+    for _ in 0..=MAX_IN_FLIGHT {
+        let (registrar, request) = ask(&mut advertiser, start);
+        let answer = confirmation(&request, &[7], SECOND);
+        assert_eq!(advertiser.handle_message(registrar, answer, start), Ok(()));
+    }
+
+    let later = start + 2 * SECOND;
+    while advertiser.poll_request(later).is_some() {}
+
+    assert_eq!(advertiser.counts(), Placements { asked: MAX_IN_FLIGHT, waiting: 1, active: 0 });
+    assert_eq!(advertiser.poll_timeout(later), Some(later + ANSWER_TIMEOUT));
+}
+
+#[test]
 fn a_silent_registrar_is_left_alone_and_another_takes_its_place() {
     let start = Instant::now();
     let mut advertiser = advertiser(1..2, start);

@@ -244,13 +244,13 @@ fn an_attacker_on_one_network_does_not_shut_others_out() {
     let mut world = World::new(REGISTRARS, CAPACITY);
     let [common, target] = ["common", "target"].map(Topic::of);
     world.join(common, 0..30);
-    // The attacker is there first, with five times as many identities as the topic has honest advertisers.
-    world.attack(target, 50, one_network);
+    // The attacker is there first, with three times as many identities as the topic has honest advertisers.
+    world.attack(target, 30, one_network);
     world.run(Duration::from_secs(60));
     world.join(target, 100..110);
     world.run(LIFETIME);
 
-    let (mut sum, mut most, samples) = (0, 0, 12);
+    let (mut sum, mut most, samples) = (0, 0, 8);
     for _ in 0..samples {
         world.run(LIFETIME / 4);
         let (all, at_one) = world.occupied();
@@ -259,9 +259,9 @@ fn an_attacker_on_one_network_does_not_shut_others_out() {
     }
 
     // Each identity is kept out for longer than it is in.
-    let wanted = samples * 50 * world.registrars.len();
+    let wanted = samples * 30 * world.registrars.len();
     assert!(sum * 2 < wanted, "the attacker got {sum} of {wanted}");
-    assert!(most * 10 <= CAPACITY, "the attacker has {most} of {CAPACITY} places with one registrar");
+    assert!(most * 20 <= CAPACITY, "the attacker has {most} of {CAPACITY} places with one registrar");
     let slowest = world.slowest(target).expect("all were admitted");
     assert!(slowest < LIFETIME * 2, "{slowest:?}");
     let honest = world.advertisers(target);
@@ -289,7 +289,7 @@ fn a_flood_does_not_fill_the_table() {
         }
         // A newcomer with a topic of its own.
         world.join(Topic::of("rare"), 300..301);
-        world.run(LIFETIME * 2);
+        world.run(LIFETIME * 8);
         let took = world.slowest(Topic::of("rare")).expect("admitted");
         (counts.iter().copied().max().unwrap_or_default(), counts.iter().sum::<usize>() / counts.len(), took)
     };
@@ -298,9 +298,9 @@ fn a_flood_does_not_fill_the_table() {
     let (most_spread, mean_spread, took_spread) = flood(numbered_ip);
 
     eprintln!("one network: {most}, {mean}, {took:?}; spread: {most_spread}, {mean_spread}, {took_spread:?}");
-    assert!(most <= PLACES / 3, "{most}");
+    assert!(most <= PLACES / 4, "{most}");
     assert!(mean < mean_spread, "{mean} {mean_spread}");
-    assert!(took < LIFETIME && took_spread < LIFETIME * 2, "{took:?} {took_spread:?}");
+    assert!(took < LIFETIME && took < took_spread, "{took:?} {took_spread:?}");
 }
 
 fn one_network(n: u32) -> IpAddr {
