@@ -227,7 +227,10 @@ impl Registry {
 
     fn ttl(&self, seconds: Option<u64>) -> Result<Duration, Refusal> {
         let (min, max) = (self.limits.min_ttl, self.limits.max_ttl);
-        let asked = seconds.map_or(DEFAULT_TTL.min(max).max(min), Duration::from_secs);
+        let asked = match seconds {
+            Some(seconds) => Duration::from_secs(seconds),
+            None => DEFAULT_TTL.min(max).max(min),
+        };
         if asked < min || asked > max {
             let text = format!("ttl is {} to {} seconds here", min.as_secs(), max.as_secs());
             return Err(Refusal::new(RendezvousStatus::InvalidTtl, text));
