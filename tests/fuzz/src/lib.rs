@@ -4,6 +4,8 @@
 //! Must not know: libFuzzer, which only the files in `fuzz_targets` see.
 //! Start at: [`rlpx_auth`].  Told by: `tests/corpus.rs`, which replays `corpus/`.
 
+mod discv4_packet;
+mod discv4_seeds;
 mod dns_entry;
 mod ecies;
 mod enr;
@@ -17,15 +19,15 @@ pub mod seeds;
 mod verify_answer;
 
 pub use self::{
-    dns_entry::dns_entry, enr::enr, framing::framing, les_message::les_message, rlpx_auth::rlpx_auth,
-    rlpx_frame::rlpx_frame, verify_answer::verify_answer,
+    discv4_packet::discv4_packet, dns_entry::dns_entry, enr::enr, framing::framing, les_message::les_message,
+    rlpx_auth::rlpx_auth, rlpx_frame::rlpx_frame, verify_answer::verify_answer,
 };
 
 /// A target: any bytes in, a panic where a promise breaks.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("rlpx_auth", rlpx_auth),
     ("rlpx_frame", rlpx_frame),
     ("les_message", les_message),
@@ -33,4 +35,5 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("verify_answer", verify_answer),
     ("enr", enr),
     ("dns_entry", dns_entry),
+    ("discv4_packet", discv4_packet),
 ];

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use serde_json::Value;
 
-use crate::{rlpx_frame::hello, rlpx_nodes::script, verify_answer::chain};
+use crate::{discv4_seeds::discv4_packet, rlpx_frame::hello, rlpx_nodes::script, verify_answer::chain};
 
 macro_rules! packet {
     ($name:literal) => {
@@ -38,6 +38,7 @@ fn all() -> Vec<(&'static str, Seeds)> {
         ("verify_answer", verify_answer()),
         ("enr", enr()),
         ("dns_entry", dns_entry()),
+        ("discv4_packet", discv4_packet()),
     ]
 }
 
