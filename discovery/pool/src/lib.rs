@@ -4,7 +4,7 @@
 //! worth, what is remembered of it, who goes when there are too many.
 //! Must not know: sockets, clocks, how a peer is found or what it is asked.
 //! Start at: [`Pool`] and [`PoolConfig`].  Told by: the tests at the end of each file, `src/pool/tests.rs`,
-//! `tests/simulation.rs` (a network with dead records, churn and blocked bootnodes), `tests/model.rs`.
+//! `tests/simulation` (a network with dead records, churn and blocked bootnodes), `tests/model.rs`.
 
 mod config;
 mod contact;

@@ -145,6 +145,11 @@ impl Memory {
         Ok(serde_json::to_string_pretty(&Text { version: VERSION, peers })?)
     }
 
+    /// The records in it: nodes at which discovery can start if there is no bootnode.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.peers.iter().filter_map(|peer| peer.contact.record.as_ref())
+    }
+
     /// How many peers it holds.
     pub fn len(&self) -> usize {
         self.peers.len()

@@ -128,6 +128,11 @@ impl Patience {
         Some(wait)
     }
 
+    /// What ended was no failure; the wait stays.
+    pub(crate) fn forgive(&mut self) {
+        self.failures = 0;
+    }
+
     /// Whether a stranger has failed too often to be kept.
     pub(crate) fn is_at_end(&self) -> bool {
         self.failures >= GIVE_UP

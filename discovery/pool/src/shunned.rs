@@ -25,6 +25,9 @@ pub(crate) struct Shunned(BTreeMap<NodeKey, (Option<Instant>, Cause)>);
 impl Shunned {
     pub(crate) fn insert(&mut self, key: NodeKey, cause: Cause, until: Option<Instant>, now: Instant) {
         self.0.retain(|_, (until, _)| until.is_none_or(|until| until > now));
+        if self.0.get(&key).is_some_and(|(until, _)| until.is_none()) {
+            return; // for ever is longer
+        }
         if self.0.len() >= MAX_SHUNNED && !self.0.contains_key(&key) {
             // `None`, for ever, is no candidate for leaving unless all are.
             let first = self.0.iter().min_by_key(|(_, (until, _))| (until.is_none(), *until));

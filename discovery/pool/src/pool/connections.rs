@@ -122,7 +122,10 @@ impl Pool {
             // It came to us meanwhile: that is as good.
             (true, true) => {}
             (false, true) => self.end(key, why, now),
-            (true | false, false) => self.settle(key, why, now),
+            (true | false, false) => {
+                self.settle(key, why, now);
+                self.trim();
+            }
         }
     }
 
@@ -211,15 +214,18 @@ impl Pool {
             node.worth.add_session(lasted);
             node.note_seen(now);
         }
-        let why = match why {
-            // A session that broke after a good while is no reason to doubt the node.
-            Failure::TooManyPeers if lasted >= STABLE => Failure::Left,
-            why => why,
-        };
         self.pace.reset();
-        if node.dialing.is_none() {
-            self.settle(key, why, now);
+        if node.dialing.is_some() {
+            return;
         }
+        self.settle(key, why, now);
+        // A session that ended after a good while is no reason to doubt the node.
+        if lasted >= STABLE
+            && let Some(node) = self.nodes.get_mut(&key)
+        {
+            node.patience.forgive();
+        }
+        self.trim();
     }
 
     /// Neither connected nor dialed any more: when is it dialed again, if ever?

@@ -66,7 +66,7 @@ impl Pool {
         });
         let fresh = self.nodes.values().filter_map(|node| node.dialing.as_ref());
         let hanging = fresh
-            .filter(|dialing| open && !dialing.hanging)
+            .filter(|dialing| open && !dialing.hanging && self.missing(&tally, dialing.role) > 0)
             .filter_map(|dialing| dialing.since.checked_add(HANGING));
         dues.chain(hanging).min()
     }

@@ -1,6 +1,6 @@
 //! What sources tell: who is taken in as a candidate.
 
-use std::{net::IpAddr, time::Instant};
+use std::time::Instant;
 
 use causeway_records::{Enode, Multiaddr, Record, Refusal, choose};
 use causeway_wire::NodeKey;
@@ -9,7 +9,7 @@ use super::Pool;
 use crate::{
     Named, Role, Source,
     contact::{Contact, role_of},
-    node::Node,
+    node::{Node, Rank},
     shunned::Cause,
     subnet::Subnet,
 };
@@ -72,9 +72,9 @@ impl Pool {
     ///
     /// # Errors
     /// [`Refused::Myself`], [`Refused::Unusable`] if there is nothing to dial, [`Refused::TooManyNamed`].
-    pub fn add_named(&mut self, named: Named, source: Source, _now: Instant) -> Result<(), Refused> {
+    pub fn add_named(&mut self, named: Named, source: Source, now: Instant) -> Result<(), Refused> {
         let key = named.key();
-        if key == self.config.me {
+        if key == self.config.me || self.shunned.cause(key, now) == Some(Cause::Myself) {
             return Err(Refused::Myself);
         }
         let source = if source == Source::Trusted { Source::Trusted } else { Source::Static };
@@ -261,9 +261,7 @@ impl Pool {
         if self.nodes.values().filter(|node| node.is_candidate()).count() < limit {
             return Ok(());
         }
-        let candidates = self.nodes.iter().filter(|(_, node)| node.is_candidate());
-        let worst = candidates.map(|(key, node)| (node.rank(), *key)).max();
-        match worst {
+        match self.worst() {
             Some((rank, key)) if rank > new.rank() => {
                 self.nodes.remove(&key);
                 Ok(())
@@ -272,8 +270,17 @@ impl Pool {
         }
     }
 
-    /// Whether we may be sent to `ip` by a stranger.
-    pub fn may_dial(&self, ip: IpAddr) -> bool {
-        causeway_records::is_allowed(ip, self.config.reach)
+    /// Lets candidates go until no more are held than may be: those who were connected are candidates again.
+    pub(super) fn trim(&mut self) {
+        let count = self.nodes.values().filter(|node| node.is_candidate()).count();
+        for _ in self.config.candidates..count {
+            let Some((_, key)) = self.worst() else { return };
+            self.nodes.remove(&key);
+        }
+    }
+
+    fn worst(&self) -> Option<(Rank, NodeKey)> {
+        let candidates = self.nodes.iter().filter(|(_, node)| node.is_candidate());
+        candidates.map(|(key, node)| (node.rank(), *key)).max()
     }
 }
