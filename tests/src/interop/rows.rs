@@ -11,6 +11,7 @@ mod light_by_list;
 mod light_client;
 mod lying;
 mod records_js;
+mod rendezvous;
 mod served;
 mod stacks;
 
@@ -125,5 +126,10 @@ pub(super) const ALL: &[Row] = &[
         name: "records-js",
         what: "@waku/enr and @chainsafe/enr read our records, and we theirs",
         run: |stage| Box::pin(records_js::run(stage)),
+    },
+    Row {
+        name: "rendezvous",
+        what: "py-libp2p at our rendezvous point, and we at its",
+        run: |stage| Box::pin(rendezvous::run(stage)),
     },
 ];

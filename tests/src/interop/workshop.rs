@@ -77,6 +77,24 @@ impl Workshop {
         })
     }
 
+    /// A Python with the packages of `tests/peers/NAME`, and the path of one of the scripts there. Only the rows
+    /// that need it install it.
+    pub(super) async fn python(&self, name: &str, script: &str) -> anyhow::Result<(PathBuf, PathBuf)> {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name);
+        let folder = self.target.join("interop-peers").join(name);
+        let (python, stamp) = (folder.join("bin/python"), folder.join("installed"));
+        let requirements = source.join("requirements.txt");
+        let wanted = fs::read(&requirements)?;
+        if !fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+            done("python3 -m venv", Command::new("python3").args(["-m", "venv"]).arg(&folder)).await?;
+            let mut install = Command::new(&python);
+            install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
+            done(&format!("pip install for {name}"), install.arg(&requirements)).await?;
+            fs::write(stamp, wanted)?;
+        }
+        Ok((python, source.join(script)))
+    }
+
     /// An empty folder for a row.
     pub(super) fn fresh_dir(&self, row: &str) -> anyhow::Result<PathBuf> {
         let dir = self.target.join("interop-logs").join(row);
