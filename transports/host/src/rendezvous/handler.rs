@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use futures::{AsyncWriteExt as _, FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{
+    AsyncRead, AsyncWrite, AsyncWriteExt as _, FutureExt, StreamExt, future::BoxFuture,
+    stream::FuturesUnordered,
+};
 use libp2p::{
     Stream, StreamProtocol,
     core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo},
@@ -116,7 +119,7 @@ impl Handler {
 }
 
 async fn exchange(
-    stream: &mut Stream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     request: &[u8],
     answered: Answered,
 ) -> Result<Vec<u8>, RendezvousError> {
@@ -235,5 +238,49 @@ impl ConnectionHandler for Handler {
             }
             _ => {} // addresses and lists of protocols
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::compat::TokioAsyncReadCompatExt as _;
+
+    use super::*;
+
+    /// What we make of a rendezvous point that answers with `bytes`, or not at all.
+    async fn answered_with(bytes: Option<&[u8]>) -> Result<Vec<u8>, RendezvousError> {
+        let (near, far) = tokio::io::duplex(4096);
+        let (mut near, mut far) = (near.compat(), far.compat());
+        let point = async {
+            let asked = frame::read(&mut far, 100).await.expect("read").expect("a question");
+            assert_eq!(asked, b"question");
+            match bytes {
+                Some(bytes) => {
+                    far.write_all(bytes).await.expect("sent");
+                    far.close().await.expect("closed");
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let asking = timeout(ANSWER_TIMEOUT, exchange(&mut near, b"question", Answered::Yes));
+        tokio::select! {
+            biased;
+            result = asking => result.unwrap_or(Err(RendezvousError::Timeout { limit: ANSWER_TIMEOUT })),
+            () = async { point.await; std::future::pending().await } => unreachable!("never ends"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hostile_points_cost_little_and_have_names() {
+        assert_eq!(answered_with(Some(&[2, 7, 8])).await, Ok(vec![7, 8]));
+        assert_eq!(
+            answered_with(Some(&[0xff, 0xff, 0xff, 0x7f])).await,
+            Err(RendezvousError::TooLarge { size: 0x0fff_ffff, limit: MAX_ANSWER })
+        );
+        for torn in [[].as_slice(), &[5, 1], &[0x80], &[0xff; 8]] {
+            let answer = answered_with(Some(torn)).await;
+            assert!(matches!(answer, Err(RendezvousError::Lost(_))), "{torn:?} {answer:?}");
+        }
+        assert_eq!(answered_with(None).await, Err(RendezvousError::Timeout { limit: ANSWER_TIMEOUT }));
     }
 }
