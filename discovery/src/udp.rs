@@ -2,6 +2,7 @@
 
 mod bootnode;
 mod driver;
+mod error;
 mod rate;
 mod seen;
 mod sessions;
@@ -14,7 +15,7 @@ mod votes;
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    fmt,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -31,6 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use bootnode::{Bootnode, BootnodeError};
+pub use error::{RequestError, TalkError, UdpError};
 pub use rate::Rate;
 pub use sockets::Sockets;
 pub use talk::{MAX_TALK, MAX_TALK_PROTOCOL, TalkHandler, TalkLimits, TalkPeer, TalkRegistry};
@@ -97,32 +99,6 @@ impl Default for UdpLimits {
     }
 }
 
-/// Why discovery did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum UdpError {
-    /// A socket cannot be had.
-    #[error("cannot bind UDP on {addr}")]
-    Bind {
-        /// The address asked for.
-        addr: SocketAddr,
-        /// What the system says.
-        #[source]
-        source: io::Error,
-    },
-    /// A socket cannot be used.
-    #[error("cannot listen on the UDP socket")]
-    Listen(#[source] io::Error),
-    /// The record is signed by another key.
-    #[error("our node record is not signed by our key")]
-    Key,
-    /// A rate that cannot be kept.
-    #[error("a rate limit of discovery is not usable: {0}")]
-    Limits(&'static str),
-    /// The crate did not start.
-    #[error("discv5 did not start: {0}")]
-    Discv5(String),
-}
-
 /// A node that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -141,57 +117,6 @@ pub struct Pong {
     pub seq: u64,
     /// Where the other sees us.
     pub addr: SocketAddr,
-}
-
-/// Why a question got no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// discv5 is off, or has stopped.
-    #[error("discv5 is not running")]
-    Stopped,
-    /// The record has no address that our sockets reach.
-    #[error("the record has no UDP address that we can reach")]
-    NoAddress,
-    /// It is our own.
-    #[error("the record is our own")]
-    Ourselves,
-    /// No answer in time.
-    #[error("no answer in time")]
-    Timeout,
-    /// Something else went wrong with it.
-    #[error("the request failed: {0}")]
-    Failed(String),
-}
-
-/// Why a TALKREQ got no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TalkError {
-    /// Larger than [`MAX_TALK`].
-    #[error("a request of {length} bytes is over the limit of {MAX_TALK}")]
-    TooLarge {
-        /// Its size.
-        length: usize,
-    },
-    /// A longer name than [`MAX_TALK_PROTOCOL`].
-    #[error("a protocol's name of {length} bytes is over the limit of {MAX_TALK_PROTOCOL}")]
-    ProtocolTooLong {
-        /// Its length.
-        length: usize,
-    },
-    /// As every question.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-}
-
-impl From<discv5::RequestError> for RequestError {
-    fn from(error: discv5::RequestError) -> Self {
-        match error {
-            discv5::RequestError::Timeout => Self::Timeout,
-            discv5::RequestError::SelfRequest => Self::Ourselves,
-            discv5::RequestError::ServiceNotStarted | discv5::RequestError::ChannelFailed(_) => Self::Stopped,
-            other => Self::Failed(format!("{other:?}")),
-        }
-    }
 }
 
 /// What discovery did so far.
@@ -311,8 +236,9 @@ impl Udp {
     ///
     /// # Errors
     /// [`RequestError`]
-    pub async fn find_node(&self, to: &Record, distances: Vec<u64>) -> Result<Vec<Record>, RequestError> {
+    pub async fn find_node(&self, to: &Record, mut distances: Vec<u64>) -> Result<Vec<Record>, RequestError> {
         let enr = self.contact(to)?.enr().ok_or(RequestError::NoAddress)?;
+        distances.retain(|distance| *distance <= 256);
         let asked = distances.clone();
         let answer = self.shared.with(|discv5| discv5.find_node_designated_peer(enr, asked));
         let nodes = answer.ok_or(RequestError::Stopped)?.await?;

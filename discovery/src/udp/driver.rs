@@ -1,5 +1,8 @@
 //! The loop that carries packets, finds and wishes between the protocols and the rest.
 
+mod asking;
+mod hearing;
+
 use std::{
     collections::{HashSet, VecDeque},
     net::SocketAddr,
@@ -8,24 +11,21 @@ use std::{
 };
 
 use alloy_primitives::B256;
-use causeway_pool::Source;
-use causeway_records::{Enode, Host, Reach, Record};
-use discv5::{Discv5, Enr, Event, NodeContact, TalkRequest, kbucket};
-use enr::{CombinedPublicKey, NodeId};
+use causeway_records::{Enode, Reach, Record};
+use discv5::{Discv5, Enr, Event};
+use enr::NodeId;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::{
-    net::UdpSocket,
-    sync::{mpsc, watch},
-};
+use secp256k1::SecretKey;
+use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{
-    Bootnode, Command, Counters, External, Found, Shared, TalkPeer, UdpConfig, UdpError,
+    Bootnode, Command, External, Found, Shared, UdpConfig, UdpError,
     seen::Seen,
     sessions::Sessions,
-    settings::{self, to_enr, to_key, to_record},
-    v4::{self, V4},
+    settings::{self, to_enr, to_key},
+    v4::{SharedSockets, V4},
     visits::Visits,
     votes::Votes,
 };
@@ -66,6 +66,8 @@ pub(super) struct Driver {
     next_turn: Instant,
     lookup: Lookup,
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Greetings to bootnodes under way.
+    greetings: usize,
 }
 
 /// How far discv5's lookups are.
@@ -85,6 +87,8 @@ enum Done {
     Visit(Enr, Option<discv5::service::Pong>),
     Refresh(NodeId, Vec<Enr>),
     Greeting,
+    /// A bootnode's name has an address, or none.
+    Name(Option<Enode>),
 }
 
 impl Driver {
@@ -98,39 +102,33 @@ impl Driver {
         tasks: TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Self, UdpError> {
-        let mut record = config.record;
+        let UdpConfig {
+            secret_key,
+            sockets,
+            tcp,
+            mut record,
+            bootnodes,
+            reach,
+            discv4,
+            discv5,
+            votes,
+            protocol_id,
+            limits,
+        } = config;
         let own = record.borrow_and_update().clone();
-        if own.key() != causeway_records::node_key(&config.secret_key) {
+        if own.key() != causeway_records::node_key(&secret_key) {
             return Err(UdpError::Key);
         }
-        let (v4, v6) = config.sockets.into_std();
-        let socket = |std: Option<std::net::UdpSocket>| {
-            std.map(|std| UdpSocket::from_std(std).map(Arc::new)).transpose().map_err(UdpError::Listen)
-        };
-        let (v4, v6) = (socket(v4)?, socket(v6)?);
+        let sockets = SharedSockets::new(sockets).map_err(UdpError::Listen)?;
         let mut events = None;
-        if config.discv5 {
-            let crate_config = settings::config(
-                v4.clone(),
-                v6.clone(),
-                config.reach,
-                config.limits,
-                config.protocol_id,
-                &tasks,
-            )?;
-            let (enr, key) = to_enr(&own).zip(to_key(&config.secret_key)).ok_or(UdpError::Key)?;
-            let failed = |error: discv5::Error| UdpError::Discv5(format!("{error:?}"));
-            let mut discv5 =
-                Discv5::new(enr, key, crate_config).map_err(|why| UdpError::Discv5(why.to_owned()))?;
-            discv5.start().await.map_err(failed)?;
-            events = Some(discv5.event_stream().await.map_err(failed)?);
+        if discv5 {
+            let settings = settings::config(&sockets, reach, limits, protocol_id, &tasks)?;
+            let (discv5, receiver) = start_discv5(&secret_key, &own, settings).await?;
             shared.set(Some(discv5));
+            events = Some(receiver);
         }
-        let sockets = v4::Shared { v4, v6 };
-        let frames = (!config.discv5).then(|| sockets.read(&tasks, stop));
-        let discv4 =
-            config.discv4.then(|| V4::new(config.secret_key, config.tcp, config.reach, &own, sockets));
-        let now = Instant::now();
+        let frames = (!discv5).then(|| sockets.read(&tasks, stop));
+        let discv4 = discv4.then(|| V4::new(secret_key, tcp, reach, &own, sockets));
         let bootnode_id = |node: &Bootnode| match node {
             Bootnode::Record(record) => record.node_id(),
             Bootnode::Enode(enode) => enode.key.node_id(),
@@ -139,10 +137,10 @@ impl Driver {
             shared,
             tasks,
             own_id: own.node_id(),
-            reach: config.reach,
+            reach,
             record,
-            bootnode_ids: config.bootnodes.iter().map(bootnode_id).collect(),
-            bootnodes: config.bootnodes,
+            bootnode_ids: bootnodes.iter().map(bootnode_id).collect(),
+            bootnodes,
             events,
             discv4,
             frames,
@@ -150,18 +148,20 @@ impl Driver {
             found,
             external,
             seen: Seen::default(),
-            sessions: Sessions::new(config.limits.sessions),
+            sessions: Sessions::new(limits.sessions),
             visits: Visits::default(),
-            votes: Votes::new(config.votes, config.reach),
+            votes: Votes::new(votes, reach),
             turns: VecDeque::new(),
-            next_turn: now + TURN,
+            next_turn: Instant::now() + TURN,
             lookup: Lookup::Never,
             pending: FuturesUnordered::new(),
+            greetings: 0,
         })
     }
 
     /// Runs until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        self.resolve_bootnodes();
         self.greet_bootnodes();
         self.seed_discv4();
         loop {
@@ -227,28 +227,6 @@ impl Driver {
         }
     }
 
-    /// Plans a visit to the node of the table that was not visited for longest.
-    fn take_turn(&mut self, now: Instant) {
-        if self.turns.is_empty() {
-            self.turns = self.connected().iter().map(Enr::node_id).collect();
-        }
-        let Some(node) = self.turns.pop_front() else { return };
-        if let Some(Some(enr)) = self.shared.with(|discv5| discv5.find_enr(&node)) {
-            self.visits.plan(enr, now);
-        }
-    }
-
-    fn connected(&self) -> Vec<Enr> {
-        let connected = self.shared.with(|discv5| {
-            discv5.with_kbuckets(|table| {
-                let table = table.read();
-                let connected = table.iter_ref().filter(|entry| entry.status.is_connected());
-                connected.map(|entry| entry.node.value.clone()).collect()
-            })
-        });
-        connected.unwrap_or_default()
-    }
-
     fn on_wish(&mut self, wish: Command) {
         match wish {
             Command::Search => {
@@ -259,174 +237,6 @@ impl Driver {
             }
             Command::Add(record) => self.add(&record),
         }
-    }
-
-    fn add(&mut self, record: &Record) {
-        let Some(enr) = to_enr(record).filter(settings::table_filter(self.reach)) else { return };
-        if let Some((discv4, enode)) = self.discv4.as_mut().zip(discovery_enode(record)) {
-            discv4.add(&enode);
-        }
-        if self.can_reach(&enr) {
-            self.visits.plan(enr, Instant::now()); // whoever answers is in the table then
-        }
-    }
-
-    fn can_reach(&self, enr: &Enr) -> bool {
-        enr.node_id().raw() != self.own_id.0
-            && self.shared.with(|discv5| discv5.ip_mode().get_contactable_addr(enr).is_some()) == Some(true)
-    }
-
-    fn search(&mut self) {
-        if self.lookup == Lookup::UnderWay {
-            return;
-        }
-        let empty =
-            self.shared.with(|discv5| discv5.with_kbuckets(|table| table.read().iter_ref().next().is_none()));
-        if empty != Some(false) {
-            if self.lookup == Lookup::Over {
-                self.lookup = Lookup::Wanted;
-            }
-            self.greet_bootnodes();
-            return;
-        }
-        let target = match self.lookup {
-            Lookup::Never => NodeId::new(&self.own_id.0),
-            Lookup::Wanted | Lookup::UnderWay | Lookup::Over => NodeId::random(),
-        };
-        if let Some(lookup) = self.shared.with(|discv5| discv5.find_node(target)) {
-            self.lookup = Lookup::UnderWay;
-            self.pending.push(lookup.map(|found| Done::Lookup(found.unwrap_or_default())).boxed());
-        }
-    }
-
-    /// Asks the bootnodes for a sign of life, which brings them into the table.
-    fn greet_bootnodes(&mut self) {
-        let now = Instant::now();
-        for node in &self.bootnodes {
-            match node {
-                Bootnode::Record(record) => {
-                    if let Some(enr) = to_enr(record).filter(|enr| self.can_reach(enr)) {
-                        self.visits.plan(enr, now);
-                    }
-                }
-                Bootnode::Enode(enode) => {
-                    let Some(contact) = contact(enode) else { continue };
-                    // Any request opens a session, in which the crate asks for the record.
-                    let greeting =
-                        self.shared.with(|discv5| discv5.talk_req(contact, Vec::new(), Vec::new()));
-                    if let Some(greeting) = greeting {
-                        self.pending.push(greeting.map(|_| Done::Greeting).boxed());
-                    }
-                }
-            }
-        }
-    }
-
-    fn seed_discv4(&mut self) {
-        let Some(discv4) = &mut self.discv4 else { return };
-        for node in &self.bootnodes {
-            match node {
-                Bootnode::Record(record) => {
-                    if let Some(enode) = discovery_enode(record) {
-                        discv4.add(&enode);
-                    }
-                }
-                Bootnode::Enode(enode) => discv4.add(enode),
-            }
-        }
-    }
-
-    fn on_done(&mut self, done: Done) {
-        match done {
-            Done::Lookup(found) => {
-                self.lookup = Lookup::Over;
-                debug!(nodes = found.len(), "a discv5 lookup is over");
-                for enr in &found {
-                    self.report(enr);
-                }
-            }
-            Done::Visit(node, pong) => {
-                self.visits.done();
-                if let Some(pong) = pong {
-                    self.on_pong(node, &pong);
-                }
-            }
-            Done::Refresh(node, records) => {
-                if let Some(enr) = records.into_iter().find(|enr| enr.node_id() == node) {
-                    self.refresh(enr);
-                }
-            }
-            Done::Greeting => {}
-        }
-    }
-
-    fn on_pong(&mut self, node: Enr, pong: &discv5::service::Pong) {
-        let Some(contact) = self.shared.with(|discv5| discv5.ip_mode().get_contactable_addr(&node)).flatten()
-        else {
-            return;
-        };
-        if self.may_vote(&node) {
-            let addr = SocketAddr::new(pong.ip, pong.port);
-            if let Some(winner) = self.votes.count(contact, addr, Instant::now()) {
-                self.confirm(winner);
-            }
-        }
-        // The crate leaves this to whoever asked for the ping.
-        if pong.enr_seq > node.seq() {
-            let id = node.node_id();
-            let asked = self.shared.with(|discv5| discv5.find_node_designated_peer(node, vec![0]));
-            if let Some(asked) = asked {
-                self.pending
-                    .push(asked.map(move |nodes| Done::Refresh(id, nodes.unwrap_or_default())).boxed());
-            }
-        }
-    }
-
-    /// On the public internet those who came to us by themselves have no vote: they could come to cast it.
-    fn may_vote(&self, node: &Enr) -> bool {
-        let key = kbucket::Key::from(node.node_id());
-        let outgoing = |discv5: &Discv5| {
-            discv5.with_kbuckets(|table| match table.write().entry(&key) {
-                kbucket::Entry::Present(_, status) => !status.is_incoming(),
-                _ => false,
-            })
-        };
-        self.reach == Reach::Local || self.shared.with(outgoing) == Some(true)
-    }
-
-    fn confirm(&self, addr: SocketAddr) {
-        self.external.send_if_modified(|external| {
-            let before = *external;
-            external.set(addr);
-            let changed = *external != before;
-            if changed {
-                info!("others agree on our address");
-                debug!(%addr, "our address as others see it");
-            }
-            changed
-        });
-    }
-
-    /// Takes a newer record of a node of the table.
-    fn refresh(&mut self, enr: Enr) {
-        let key = kbucket::Key::from(enr.node_id());
-        if settings::table_filter(self.reach)(&enr) {
-            let update = |discv5: &Discv5| {
-                discv5.with_kbuckets(|table| {
-                    let mut table = table.write();
-                    let newer = match table.entry(&key) {
-                        kbucket::Entry::Present(entry, _) => entry.value().seq() < enr.seq(),
-                        kbucket::Entry::Pending(entry, _) => entry.value().seq() < enr.seq(),
-                        _ => false,
-                    };
-                    if newer {
-                        let _ = table.update_node(&key, enr.clone(), None); // a filter may refuse it
-                    }
-                });
-            };
-            self.shared.with(update);
-        }
-        self.report(&enr);
     }
 
     fn on_record(&mut self) {
@@ -445,109 +255,19 @@ impl Driver {
             self.visits.plan(node, now); // the ping tells that there is a newer one
         }
     }
+}
 
-    fn on_event(&mut self, event: Event) {
-        match event {
-            Event::Discovered(enr) => self.report(&enr),
-            Event::SessionEstablished(enr, addr) => self.on_session(&enr, addr),
-            Event::UnverifiableEnr { socket, node_id, .. } => self.sessions.opened(node_id, socket),
-            Event::NodeInserted { node_id, .. } => self.on_inserted(node_id),
-            Event::TalkRequest(request) => self.on_talk(request),
-            Event::UnrecognizedFrame(frame) => self.on_frame(frame.src_address, &frame.packet),
-            Event::SocketUpdated(_) | Event::SessionsExpired(_) => {}
-            other => debug!(?other, "an event of discv5 that we do not know"),
-        }
-    }
-
-    fn on_session(&mut self, enr: &Enr, addr: SocketAddr) {
-        self.sessions.opened(enr.node_id(), addr);
-        if self.can_reach(enr) {
-            self.visits.plan(enr.clone(), Instant::now() + VISIT_AFTER);
-        }
-        self.report(enr);
-    }
-
-    fn on_inserted(&mut self, node: NodeId) {
-        let Some(enr) = self.shared.with(|discv5| discv5.find_enr(&node)).flatten() else { return };
-        let named = self.bootnode_ids.contains(&B256::from(node.raw()));
-        if !named && !settings::table_filter(self.reach)(&enr) {
-            // The crate filters what it is told of, not who comes.
-            self.shared.with(|discv5| discv5.remove_node(&node));
-            return;
-        }
-        if matches!(self.lookup, Lookup::Never | Lookup::Wanted) {
-            self.search();
-        }
-    }
-
-    fn on_talk(&self, request: TalkRequest) {
-        let node_id = B256::from(request.node_id().raw());
-        let known = self.sessions.addr(request.node_id());
-        let Some(addr) = known else {
-            debug!(%node_id, "TALKREQ of a node that we lost sight of"); // dropping it sends the empty answer
-            return;
-        };
-        let from = TalkPeer { node_id, addr };
-        let Ok(admitted) = self.shared.talk.admit(from, request.protocol(), Instant::now()) else { return };
-        let talk = self.shared.talk.clone();
-        self.tasks.spawn(async move {
-            let answer = talk.answer(admitted, from, request.body()).await;
-            let _ = request.respond(answer); // fails only if discv5 has stopped
-        });
-    }
-
-    /// A packet that is not discv5's.
-    fn on_frame(&mut self, from: SocketAddr, packet: &[u8]) {
-        let counters = &self.shared.counters;
-        Counters::add(&counters.foreign);
-        if let Some(discv4) = &mut self.discv4
-            && let Err(reason) = discv4.take(from, packet)
-        {
-            counters.dropped(reason);
-        }
-    }
-
-    /// Reports a node of discv5, once.
-    fn report(&mut self, enr: &Enr) {
-        let id = B256::from(enr.node_id().raw());
-        let has_address = enr.ip4().is_some() || enr.ip6().is_some();
-        if id == self.own_id || !has_address || !self.seen.is_news(id, enr.seq(), Instant::now()) {
-            return;
-        }
-        let Some(record) = to_record(enr) else { return };
-        if record.is_consensus() {
-            return; // there are many; they serve nothing to us
-        }
-        self.send(Found { source: Source::Discv5, record: Some(record), enode: None });
-    }
-
-    /// Reports a node of discv4, once, and lets a young table of discv5 have it.
-    fn report_discv4(&mut self, enode: Enode, record: Option<Record>) {
-        let seq = record.as_ref().map_or(0, Record::seq);
-        let id = enode.key.node_id();
-        if id == self.own_id || !self.seen.is_news(id, seq, Instant::now()) {
-            return;
-        }
-        if record.as_ref().is_some_and(Record::is_consensus) {
-            return;
-        }
-        let enr = record.as_ref().and_then(to_enr).filter(settings::table_filter(self.reach));
-        let young = self.shared.with(|discv5| {
-            discv5.with_kbuckets(|table| table.read().iter_ref().take(YOUNG_TABLE).count() < YOUNG_TABLE)
-        });
-        if let Some(enr) = enr.filter(|enr| young == Some(true) && self.can_reach(enr)) {
-            self.visits.plan(enr, Instant::now());
-        }
-        self.send(Found { source: Source::Discv4, record, enode: Some(enode) });
-    }
-
-    fn send(&self, found: Found) {
-        let counters = &self.shared.counters;
-        match self.found.try_send(found) {
-            Ok(()) => Counters::add(&counters.found),
-            Err(_) => Counters::add(&counters.found_lost),
-        }
-    }
+async fn start_discv5(
+    secret_key: &SecretKey,
+    own: &Record,
+    settings: discv5::Config,
+) -> Result<(Discv5, mpsc::Receiver<Event>), UdpError> {
+    let (enr, key) = to_enr(own).zip(to_key(secret_key)).ok_or(UdpError::Key)?;
+    let failed = |error: discv5::Error| UdpError::Discv5(format!("{error:?}"));
+    let mut discv5 = Discv5::new(enr, key, settings).map_err(|why| UdpError::Discv5(why.to_owned()))?;
+    discv5.start().await.map_err(failed)?;
+    let events = discv5.event_stream().await.map_err(failed)?;
+    Ok((discv5, events))
 }
 
 async fn next<T>(channel: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
@@ -555,24 +275,4 @@ async fn next<T>(channel: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
         Some(channel) => channel.recv().await,
         None => std::future::pending().await,
     }
-}
-
-/// The record's node as discv4 needs it, be there RLPx or not.
-fn discovery_enode(record: &Record) -> Option<Enode> {
-    Some(Enode {
-        key: record.key(),
-        host: Host::Ip(record.ip()?),
-        tcp: record.tcp().unwrap_or(0),
-        udp: record.udp()?,
-    })
-}
-
-/// How to reach a node whose record we do not have.
-fn contact(enode: &Enode) -> Option<NodeContact> {
-    let Host::Ip(ip) = enode.host else { return None };
-    let addr = SocketAddr::new(ip, enode.udp);
-    let mut key = [4; 65];
-    key[1..].copy_from_slice(enode.key.0.as_slice());
-    let key = enr::k256::ecdsa::VerifyingKey::from_sec1_bytes(&key).ok()?;
-    Some(NodeContact::new(CombinedPublicKey::Secp256k1(key), addr, None))
 }

@@ -4,7 +4,6 @@ use std::{
     future::Future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
-    sync::Arc,
     time::Duration,
 };
 
@@ -15,10 +14,9 @@ use discv5::{
 };
 use enr::CombinedKey;
 use secp256k1::SecretKey;
-use tokio::net::UdpSocket;
 use tokio_util::task::TaskTracker;
 
-use super::{UdpError, UdpLimits};
+use super::{UdpError, UdpLimits, v4::SharedSockets};
 
 /// Lowest port that a stranger may send us to on the public internet, so that nobody is sent to a name or time
 /// server; geth has the same bound.
@@ -43,8 +41,7 @@ const LOOKUP_TIME: Duration = Duration::from_secs(30);
 ///
 /// The list of bans belongs to the process, and each start of an instance writes it anew.
 pub(super) fn config(
-    v4: Option<Arc<UdpSocket>>,
-    v6: Option<Arc<UdpSocket>>,
+    sockets: &SharedSockets,
     reach: Reach,
     limits: UdpLimits,
     protocol_id: [u8; 6],
@@ -55,7 +52,8 @@ pub(super) fn config(
     if reach == Reach::Public {
         rates = rates.ip_n_every(limits.packets_per_ip, second);
     }
-    let mut config = ConfigBuilder::new(ListenConfig::FromSockets { ipv4: v4, ipv6: v6 });
+    let listen = ListenConfig::FromSockets { ipv4: sockets.v4.clone(), ipv6: sockets.v6.clone() };
+    let mut config = ConfigBuilder::new(listen);
     config
         .executor(Box::new(Tracked(tasks.clone())))
         .protocol_identity(ProtocolIdentity { protocol_id, ..ProtocolIdentity::default() })

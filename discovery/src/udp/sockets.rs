@@ -48,7 +48,7 @@ impl Sockets {
 
     /// The port, the same on each family.
     pub fn port(&self) -> u16 {
-        self.v4().or(self.v6()).map_or(0, |addr| addr.port())
+        self.v4().or_else(|| self.v6()).map_or(0, |addr| addr.port())
     }
 
     /// Where the v4 socket is bound.

@@ -15,6 +15,8 @@ use secp256k1::SecretKey;
 use tokio::{net::UdpSocket, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::Sockets;
+
 /// Packets that wait for the driver; the next are dropped, as a full socket would drop them.
 const FRAME_QUEUE: usize = 256;
 
@@ -26,12 +28,20 @@ const READ_PAUSE: Duration = Duration::from_millis(100);
 
 /// The sockets that both protocols share.
 #[derive(Clone, Debug)]
-pub(super) struct Shared {
+pub(super) struct SharedSockets {
     pub(super) v4: Option<Arc<UdpSocket>>,
     pub(super) v6: Option<Arc<UdpSocket>>,
 }
 
-impl Shared {
+impl SharedSockets {
+    pub(super) fn new(sockets: Sockets) -> io::Result<Self> {
+        let shared = |std: Option<std::net::UdpSocket>| {
+            std.map(|std| UdpSocket::from_std(std).map(Arc::new)).transpose()
+        };
+        let (v4, v6) = sockets.into_std();
+        Ok(Self { v4: shared(v4)?, v6: shared(v6)? })
+    }
+
     /// Sends without waiting: a packet that the system does not take now is lost, as UDP packets may be.
     fn send(&self, packet: &[u8], to: SocketAddr) -> io::Result<()> {
         let socket = if to.is_ipv4() { &self.v4 } else { &self.v6 };
@@ -80,7 +90,7 @@ fn plain(from: SocketAddr) -> SocketAddr {
 #[derive(Debug)]
 pub(super) struct V4 {
     machine: Discv4,
-    sockets: Shared,
+    sockets: SharedSockets,
 }
 
 impl V4 {
@@ -89,7 +99,7 @@ impl V4 {
         tcp: u16,
         reach: Reach,
         record: &Record,
-        sockets: Shared,
+        sockets: SharedSockets,
     ) -> Self {
         // A wish to search begins one lookup at a time.
         let config = Config { secret_key, tcp, reach, limits: Limits { lookups: 1, ..Limits::default() } };
