@@ -112,7 +112,8 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
 
     // geth's as we see it.
     let geth_zone = geth_signs(&stage, &ours, &geths).await?;
-    let names = NameServer::start(&stage, "knot", ZONE, &(zone + &geth_zone)).await?;
+    let whole = format!("{}\n{}\n{geth_zone}", ours.zone, tampered.zone);
+    let mut names = NameServer::start(&stage, "knot", ZONE, &whole).await?;
     let seen = causeway_syncs(&stage, &geths, names.address).await?;
     ensure!(seen["verified"] == true, "geth's list and ours: {seen}");
     let lists = seen["lists"].as_array().context("lists")?;
@@ -123,6 +124,10 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
         ensure!(enrs(&list["records"])? == records, "{url} does not hold the records that went into it");
     }
 
+    // A list that was good, and is tampered with.
+    let seen = causeway_syncs(&stage, &tampered.url, names.address).await?;
+    ensure!(seen["verified"] == true, "before it is tampered with: {seen}");
+    names.replace(&(zone + &geth_zone)).await?;
     let seen = causeway_syncs(&stage, &tampered.url, names.address).await?;
     let error = seen["lists"][0]["error"].as_str().unwrap_or_default();
     ensure!(seen["verified"] == false && error.contains("its name is the hash of"), "tampered with: {seen}");
