@@ -41,6 +41,7 @@ pub use votes::External;
 use self::{
     driver::Driver,
     settings::{to_enr, to_record},
+    talk::MAX_OPENING_TALK,
 };
 
 /// Found nodes waiting to be taken; further ones are counted and dropped, as they will be found again.
@@ -257,6 +258,9 @@ impl Udp {
         }
         if protocol.len() > MAX_TALK_PROTOCOL {
             return Err(TalkError::ProtocolTooLong { length: protocol.len() });
+        }
+        if request.len() > MAX_OPENING_TALK {
+            self.ping(to).await?; // there is a session then
         }
         let contact = self.contact(to)?;
         let answer = self.shared.with(|discv5| discv5.talk_req(contact, protocol.to_vec(), request));

@@ -345,9 +345,21 @@ async fn each_asks_the_other() {
         assert_eq!(soon(asking.udp.talk(&to, b"unknown", b"hello".to_vec())).await, Ok(Vec::new()));
         assert_eq!(soon(asking.udp.find_node(&to, vec![0])).await, Ok(vec![to]));
     }
-    let largest = soon(first.udp.talk(&second.record(), b"echo", vec![7; MAX_TALK])).await;
-    assert_eq!(largest, Ok(vec![7; MAX_TALK]));
     end_all([first, second]).await;
+}
+
+/// The packet that opens a session has less room.
+#[tokio::test]
+async fn the_largest_talk_request_may_be_the_first() {
+    for (numbers, length) in [([47, 48], 700), ([49, 50], MAX_TALK)] {
+        let first = Node::start(numbers[0], Speaks::Discv5, Vec::new()).await;
+        let second = Node::start(numbers[1], Speaks::Discv5, Vec::new()).await;
+
+        let answer = soon(first.udp.talk(&second.record(), b"echo", vec![7; length])).await;
+
+        assert_eq!(answer, Ok(vec![7; length]));
+        end_all([first, second]).await;
+    }
 }
 
 #[tokio::test]
@@ -406,6 +418,29 @@ async fn a_newer_record_reaches_those_who_know_us() {
     soon(newer).await;
     assert_eq!(soon(second.udp.find_node(&renewed, vec![0])).await, Ok(vec![renewed]));
     end_all([first, second]).await;
+}
+
+#[tokio::test]
+async fn consensus_nodes_are_not_told_of() {
+    let mut first = Node::start(53, Speaks::Discv5, Vec::new()).await;
+    let consensus = Node::start(54, Speaks::Discv5, Vec::new()).await;
+    let execution = Node::start(55, Speaks::Discv5, Vec::new()).await;
+    let mut builder = enr::Enr::builder();
+    builder.ip4(Ipv4Addr::LOCALHOST).udp4(consensus.addr().port()).seq(2);
+    builder.add_value_rlp("eth2", vec![0x80].into());
+    let with_eth2 = builder.build(&consensus.secret).expect("fits");
+    let with_eth2 = Record::decode(&alloy_rlp::encode(with_eth2)).expect("a record");
+    consensus.record.send_replace(with_eth2.clone());
+    let published = async {
+        while soon(execution.udp.find_node(&with_eth2, vec![0])).await != Ok(vec![with_eth2.clone()]) {}
+    };
+    soon(published).await;
+
+    soon(consensus.udp.ping(&first.record())).await.expect("it answers");
+    soon(execution.udp.ping(&first.record())).await.expect("it answers");
+
+    assert_eq!(soon(first.found.recv()).await.map(|found| id(&found)), Some(execution.id()));
+    end_all([first, consensus, execution]).await;
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ pub(super) struct Driver {
     bootnode_ids: HashSet<B256>,
     events: Option<mpsc::Receiver<Event>>,
     discv4: Option<V4>,
+    sockets: SharedSockets,
     /// What comes in where discv5 does not read the sockets.
     frames: Option<mpsc::Receiver<(SocketAddr, Vec<u8>)>>,
     wishes: mpsc::Receiver<Command>,
@@ -128,7 +129,7 @@ impl Driver {
             events = Some(receiver);
         }
         let frames = (!discv5).then(|| sockets.read(&tasks, stop));
-        let discv4 = discv4.then(|| V4::new(secret_key, tcp, reach, &own, sockets));
+        let discv4 = discv4.then(|| V4::new(secret_key, tcp, reach, &own, sockets.clone()));
         let bootnode_id = |node: &Bootnode| match node {
             Bootnode::Record(record) => record.node_id(),
             Bootnode::Enode(enode) => enode.key.node_id(),
@@ -143,6 +144,7 @@ impl Driver {
             bootnodes,
             events,
             discv4,
+            sockets,
             frames,
             wishes,
             found,
@@ -177,7 +179,8 @@ impl Driver {
                 event = next(&mut self.events) => match event {
                     Some(event) => self.on_event(event),
                     None => {
-                        warn!("discv5 has ended unexpectedly");
+                        warn!("discv5 has ended unexpectedly; discv4 goes on alone");
+                        self.frames = Some(self.sockets.read(&self.tasks, &stop));
                         self.events = None;
                         self.shared.set(None);
                     }

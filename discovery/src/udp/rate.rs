@@ -15,7 +15,7 @@ const MAX_COUNTED: usize = 4096;
 pub struct Rate {
     /// Asked at once.
     pub burst: u32,
-    /// And again every so many milliseconds one more.
+    /// Then one more each time that this has passed.
     pub every: Duration,
 }
 

@@ -18,8 +18,11 @@ use tracing::debug;
 
 use super::rate::{Buckets, Rate, Subnet};
 
-/// Largest request or answer that surely fits a packet of 1,280 bytes, with a record in its handshake.
+/// Largest request or answer: with the protocol's name it fits a packet of 1,280 bytes inside a session.
 pub const MAX_TALK: usize = 1100;
+
+/// Largest request that fits the packet that opens a session, beside its signature, key and record of 300 bytes.
+pub(super) const MAX_OPENING_TALK: usize = 700;
 
 /// Longest name of a protocol.
 pub const MAX_TALK_PROTOCOL: usize = 64;
