@@ -38,6 +38,13 @@ impl Shunned {
         self.0.insert(key, (until, cause));
     }
 
+    /// A node that failed too often has come by itself: it lives.
+    pub(crate) fn pardon_failed(&mut self, key: NodeKey) {
+        if self.0.get(&key).is_some_and(|(_, cause)| *cause == Cause::Failed) {
+            self.0.remove(&key);
+        }
+    }
+
     pub(crate) fn cause(&self, key: NodeKey, now: Instant) -> Option<Cause> {
         let (until, cause) = self.0.get(&key)?;
         until.is_none_or(|until| until > now).then_some(*cause)

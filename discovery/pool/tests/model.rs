@@ -48,7 +48,7 @@ static RECORDS: LazyLock<Vec<[Record; 2]>> = LazyLock::new(|| {
         let contents = |tcp| Contents {
             ip: Some(ip),
             tcp: Some(tcp),
-            quic: (number % 3 == 0).then_some(9_000),
+            quic: number.is_multiple_of(3).then_some(9_000),
             eth: Some(eth),
             les: number % 8 != 7,
             ..Contents::default()
@@ -226,7 +226,7 @@ impl Model {
 
     fn connect(&mut self, key: NodeKey, stack: Stack, inbound: bool, role: Role) {
         self.sessions.insert((key, stack), !inbound);
-        let connected = Connected { stack, inbound, role, client: String::from("é".repeat(100)) };
+        let connected = Connected { stack, inbound, role, client: "é".repeat(100) };
         self.pool.handle_connected(key, connected, self.now);
     }
 
@@ -308,7 +308,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_sequence_of_calls_keeps_what_is_promised(calls in prop::collection::vec(call(), 0..200)) {

@@ -58,6 +58,7 @@ impl Pool {
             let lot = self.random.next();
             self.nodes.insert(key, Node::new(Source::Inbound, Some(role), lot));
         }
+        self.shunned.pardon_failed(key);
         let banished = self.shunned.cause(key, now).is_some();
         let Some(node) = self.nodes.get_mut(&key) else { return };
         if !inbound {

@@ -16,6 +16,8 @@
 //! Not modelled: lost packets, full nodes that have room again, our own link. Run with `--nocapture` for the
 //! numbers.
 
+#![allow(clippy::print_stdout)] // the numbers are what one runs it for
+
 mod network;
 
 use std::{
@@ -340,8 +342,8 @@ fn three_useful_peers_are_there_within_ten_seconds() {
 fn the_pool_stays_at_target_with_every_bootnode_blocked() {
     let config = PoolConfig::relay(me());
     let target = config.targets.les_full_nodes + config.targets.relays;
-    let time = 4 * HOUR;
-    for seed in 0..5 {
+    let time = 3 * HOUR;
+    for seed in 0..4 {
         let mut world = World::new(seed, config.clone());
         world.run(MINUTE, |_| false);
         world.discovery = Discovery::TableOnly;
@@ -351,7 +353,7 @@ fn the_pool_stays_at_target_with_every_bootnode_blocked() {
         let (share, dip) = (watch.share(time), watch.longest_dip);
         let (fewest, dials) = (watch.fewest, world.dials);
         println!(
-            "seed {seed}: at target {share:.1} % of 4 h, at most {dip:.1?} below, at least {fewest} useful, {dials} dials"
+            "seed {seed}: at target {share:.1} % of 3 h, at most {dip:.1?} below, at least {fewest} useful, {dials} dials"
         );
         assert!(share > 97.0 && dip < 2 * MINUTE, "{watch:?}");
     }

@@ -130,3 +130,20 @@ fn a_liar_is_shown_out_and_not_heard_of_for_an_hour() {
     pool.handle_disconnected(key, Stack::Devp2p, Failure::Stopped, now);
     assert_eq!(pool.handle_record(record(1), Source::Dns, now + BANISHED), Ok(()));
 }
+
+#[test]
+fn one_given_up_that_comes_by_itself_is_welcome() {
+    let now = Instant::now();
+    let mut pool = pool(now);
+    pool.handle_connected(record(2).key(), dialed(), now); // our own link works
+    let key = take(&mut pool, 1, Source::Dns, now);
+    for _ in 0..3 {
+        pool.handle_failure(key, Failure::Refused, now);
+    }
+    assert_eq!(pool.handle_record(record(1), Source::Dns, now), Err(Refused::GivenUp));
+
+    pool.handle_connected(key, on(Stack::Devp2p, true, Role::LesFullNode), now);
+
+    assert_eq!(pool.poll_evict(now), None);
+    assert_eq!(pool.handle_record(record(1), Source::Dns, now), Ok(()));
+}
