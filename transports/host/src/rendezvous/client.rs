@@ -243,8 +243,8 @@ impl Host {
         };
         let (reply, answer) = oneshot::channel();
         let job = Job::Ask(Ask { request: request.encode(), answered, reply });
-        // Rendezvous points are named by the user, never by a stranger.
-        self.hand_over(Open { target: target.clone(), word: Word::User, reuse, job }).await?;
+        // Whoever made the point known may be a stranger; a connection that is open already is used anyway.
+        self.hand_over(Open { target: target.clone(), word: Word::Stranger, reuse, job }).await?;
         match answer.await {
             Ok(result) => result,
             Err(_dropped) => Err(self.gone().into()),
