@@ -454,6 +454,7 @@ async fn others_tell_our_address() {
 
     assert_eq!(confirmed.v4.map(SocketAddr::V4), Some(first.addr()));
     assert_eq!(confirmed.v6, None);
+    assert_eq!([&first, &third].map(|node| node.udp.stats().unsent), [0, 0]);
     end_all([first, second, third]).await;
 }
 

@@ -120,7 +120,7 @@ impl Driver {
         if own.key() != causeway_records::node_key(&secret_key) {
             return Err(UdpError::Key);
         }
-        let sockets = SharedSockets::new(sockets).map_err(UdpError::Listen)?;
+        let sockets = SharedSockets::new(sockets).await.map_err(UdpError::Listen)?;
         let mut events = None;
         if discv5 {
             let settings = settings::config(&sockets, reach, limits, protocol_id, &tasks)?;

@@ -34,12 +34,20 @@ pub(super) struct SharedSockets {
 }
 
 impl SharedSockets {
-    pub(super) fn new(sockets: Sockets) -> io::Result<Self> {
+    pub(super) async fn new(sockets: Sockets) -> io::Result<Self> {
         let shared = |std: Option<std::net::UdpSocket>| {
             std.map(|std| UdpSocket::from_std(std).map(Arc::new)).transpose()
         };
         let (v4, v6) = sockets.into_std();
-        Ok(Self { v4: shared(v4)?, v6: shared(v6)? })
+        let sockets = Self { v4: shared(v4)?, v6: shared(v6)? };
+        for socket in sockets.all() {
+            socket.writable().await?; // until the runtime has seen that it is, nothing can be sent without waiting
+        }
+        Ok(sockets)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<UdpSocket>> {
+        self.v4.iter().chain(&self.v6)
     }
 
     /// Sends without waiting: a packet that the system does not take now is lost, as UDP packets may be.
@@ -56,7 +64,7 @@ impl SharedSockets {
         stop: &CancellationToken,
     ) -> mpsc::Receiver<(SocketAddr, Vec<u8>)> {
         let (frames, receiver) = mpsc::channel(FRAME_QUEUE);
-        for socket in self.v4.iter().chain(&self.v6) {
+        for socket in self.all() {
             tasks.spawn(read(Arc::clone(socket), frames.clone(), stop.clone()));
         }
         receiver
