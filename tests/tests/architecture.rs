@@ -12,6 +12,7 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("causeway-wire", &[]),
     ("causeway-rlpx", &["wire"]),
+    ("causeway-webtransport", &[]),
     ("causeway-host", &["wire"]),
     ("causeway-transports", &["wire", "rlpx", "host"]),
     ("causeway-records", &["wire"]),
