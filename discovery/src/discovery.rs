@@ -29,7 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::{
-    DnsClient, DnsLists, OwnRecord, Pace,
+    DnsClient, DnsLists, OwnRecord, Pace, TopicStats, Topics, TopicsConfig,
     own_record::replace,
     udp::{
         Bootnode, External, Found, PROTOCOL_ID, Sockets, TalkRegistry, Udp, UdpConfig, UdpError, UdpLimits,
@@ -81,6 +81,8 @@ pub struct Looking {
     pub votes: usize,
     /// Who answers TALKREQ.
     pub talk: TalkRegistry,
+    /// Under which namespace relays are advertised and looked for by topic; `None`: not by topic.
+    pub topics: Option<String>,
 }
 
 /// Without the key.
@@ -163,6 +165,8 @@ pub struct View {
     pub peers: Vec<causeway_pool::PeerInfo>,
     /// The UDP side, if we look for peers.
     pub udp: Option<UdpStats>,
+    /// Topics, if we look for peers by them.
+    pub topics: Option<TopicStats>,
 }
 
 enum Message {
@@ -177,6 +181,7 @@ pub struct Discovery {
     events: broadcast::Sender<Arc<PoolEvent>>,
     record: watch::Receiver<Record>,
     udp: Option<Udp>,
+    topics: Option<Topics>,
 }
 
 impl Discovery {
@@ -211,8 +216,8 @@ impl Discovery {
         if let Some(looking) = looking {
             sources = Sources::start(looking, &remembered, record.clone(), tasks, &stop).await?;
         }
-        let handle =
-            Self { messages, events: events.clone(), record: record.clone(), udp: sources.udp.clone() };
+        let (udp, topics) = (sources.udp.clone(), sources.topics.clone());
+        let handle = Self { messages, events: events.clone(), record, udp, topics };
         let task = Task { pool, own, nat, peers_file, sources, inbox, orders, events, dirty: false };
         tasks.spawn(task.run(stop).instrument(info_span!("discovery")));
         Ok((handle, taken))
@@ -245,6 +250,11 @@ impl Discovery {
     pub fn udp(&self) -> Option<&Udp> {
         self.udp.as_ref()
     }
+
+    /// Topics, if we look for peers by them.
+    pub fn topics(&self) -> Option<&Topics> {
+        self.topics.as_ref()
+    }
 }
 
 /// Where peers come from.
@@ -254,6 +264,8 @@ struct Sources {
     found: Option<mpsc::Receiver<Found>>,
     listed: Option<mpsc::Receiver<Record>>,
     external: Option<watch::Receiver<External>>,
+    topics: Option<Topics>,
+    advertised: Option<mpsc::Receiver<Record>>,
 }
 
 impl Sources {
@@ -264,7 +276,9 @@ impl Sources {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Self, DiscoveryError> {
-        let Looking { secret_key, sockets, tcp, bootnodes, lists, name_server, reach, votes, talk } = looking;
+        let Looking { secret_key, sockets, tcp, bootnodes, lists, name_server, reach, votes, talk, topics } =
+            looking;
+        let own = record.clone();
         let config = UdpConfig {
             secret_key,
             sockets,
@@ -278,14 +292,20 @@ impl Sources {
             protocol_id: PROTOCOL_ID,
             limits: UdpLimits::default(),
         };
-        let (udp, found) = Udp::start(config, talk, tasks, stop.clone()).await?;
+        let (udp, found) = Udp::start(config, talk.clone(), tasks, stop.clone()).await?;
+        let topics = topics.map(|namespace| {
+            let config = TopicsConfig { namespace, record: own, reach };
+            Topics::start(config, udp.clone(), &talk, tasks, stop.clone())
+        });
+        let (topics, advertised) = topics.unzip();
         // What worked in the last run is asked first, should the bootnodes be gone.
         for record in remembered {
             udp.add(record);
+            topics.iter().for_each(|topics| topics.offer(record));
         }
         let listed = if lists.is_empty() { None } else { read_lists(lists, name_server, tasks, stop) };
         let external = Some(udp.external());
-        Ok(Self { udp: Some(udp), found: Some(found), listed, external })
+        Ok(Self { udp: Some(udp), found: Some(found), listed, external, topics, advertised })
     }
 }
 
@@ -345,6 +365,7 @@ impl Task {
                 Some(external) = confirmed(&mut self.sources.external) => self.learn_address(external),
                 Some(found) = next(&mut self.sources.found) => self.take(found),
                 Some(record) = next(&mut self.sources.listed) => self.take_listed(record),
+                Some(record) = next(&mut self.sources.advertised) => self.take_record(record, Source::Discv5),
                 _ = save.tick() => self.save(),
             }
         }
@@ -371,6 +392,9 @@ impl Task {
             debug!(fast = search.fast, missing = ?search.missing, "search");
             if let Some(udp) = &self.sources.udp {
                 udp.search();
+            }
+            if let Some(topics) = self.sources.topics.as_ref().filter(|_| !search.missing.is_empty()) {
+                topics.search();
             }
             let _ = self.orders.try_send(Order::Search);
         }
@@ -404,14 +428,31 @@ impl Task {
     }
 
     fn take(&mut self, found: Found) {
-        let now = Instant::now().into_std();
-        let taken = match (found.record, found.enode) {
-            (Some(record), _) => self.pool.handle_record(record, found.source, now),
-            (None, Some(enode)) => self.pool.handle_enode(enode, found.source, now),
-            (None, None) => Ok(()),
-        };
-        if let Err(refused) = taken {
-            debug!(source = %found.source, %refused, "not taken into the pool");
+        match (found.record, found.enode) {
+            (Some(record), _) => {
+                self.offer(&record);
+                self.take_record(record, found.source);
+            }
+            (None, Some(enode)) => {
+                let taken = self.pool.handle_enode(enode, found.source, Instant::now().into_std());
+                if let Err(refused) = taken {
+                    debug!(source = %found.source, %refused, "not taken into the pool");
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn take_record(&mut self, record: Record, source: Source) {
+        if let Err(refused) = self.pool.handle_record(record, source, Instant::now().into_std()) {
+            debug!(%source, %refused, "not taken into the pool");
+        }
+    }
+
+    /// Relays may be registrars of topics.
+    fn offer(&self, record: &Record) {
+        if let Some(topics) = &self.sources.topics {
+            topics.offer(record);
         }
     }
 
@@ -419,9 +460,8 @@ impl Task {
         if let Some(udp) = &self.sources.udp {
             udp.add(&record);
         }
-        if let Err(refused) = self.pool.handle_record(record, Source::Dns, Instant::now().into_std()) {
-            debug!(source = %Source::Dns, %refused, "not taken into the pool");
-        }
+        self.offer(&record);
+        self.take_record(record, Source::Dns);
     }
 
     /// Peers agree on our address, or do not any more.
@@ -454,6 +494,7 @@ impl Task {
             summary: self.pool.summary(),
             peers: self.pool.peers(now),
             udp: self.sources.udp.as_ref().map(Udp::stats),
+            topics: self.sources.topics.as_ref().map(|topics| topics.stats().borrow().clone()),
         }
     }
 

@@ -108,6 +108,8 @@ pub(crate) struct Look {
     pub(crate) lists: Vec<Link>,
     /// The name server; the system's unless given.
     pub(crate) name_server: Option<SocketAddr>,
+    /// Whether relays are advertised and looked for by topic, too.
+    pub(crate) topics: bool,
 }
 
 /// Peers that must agree on our address before it is told.
@@ -322,6 +324,7 @@ async fn discover(
         reach,
         votes: VOTES,
         talk: TalkRegistry::new(),
+        topics: look.topics.then(|| crate::rendezvous::namespace(spec)),
     });
     let config = DiscoveryConfig {
         pool,

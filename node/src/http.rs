@@ -115,11 +115,18 @@ impl State {
     async fn peers(&self) -> Value {
         let view = self.discovery.view().await;
         let record = self.discovery.record().borrow().to_string();
-        let (summary, peers, udp) = match view {
-            Some(view) => (json!(view.summary), json!(view.peers), json!(view.udp)),
-            None => (Value::Null, json!([]), Value::Null),
+        let (summary, peers, udp, topics) = match view {
+            Some(view) => (json!(view.summary), json!(view.peers), json!(view.udp), json!(view.topics)),
+            None => (Value::Null, json!([]), Value::Null, Value::Null),
         };
-        json!({ "schema": 1, "enr": record, "summary": summary, "discovery": udp, "peers": peers })
+        json!({
+            "schema": 1,
+            "enr": record,
+            "summary": summary,
+            "discovery": udp,
+            "topics": topics,
+            "peers": peers,
+        })
     }
 
     fn is_ready(&self) -> Result<(), &'static str> {

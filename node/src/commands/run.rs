@@ -95,6 +95,7 @@ fn look(args: &DiscoveryArgs, network: &str) -> anyhow::Result<Look> {
             .map(|text| Link::from_str(text).with_context(|| format!("--dns {text}")))
             .collect::<Result<_, _>>()?,
         name_server: args.name_server,
+        topics: args.topics,
     })
 }
 
