@@ -1,4 +1,11 @@
 //! Both discovery protocols, discv5 and discv4, on one UDP port.
+//!
+//! discv5 is the crate of that name; what it leaves open is done here: nodes that come to us are pinged soon, so
+//! that others are told of them only alive, nobody but us signs our record, TALKREQs are limited.
+//! What it does and we cannot change: while a handshake is pending it repeats its WHOAREYOU where the specification
+//! asks for a new one ("implementations should respond with a new WHOAREYOU challenge referencing the message
+//! packet"), as geth does from 1.17.1 on; a FINDNODE by hand gives the first packet of the answer only; a node
+//! with `ip6` and `udp` but without `udp6` is not reached over IPv6.
 
 mod bootnode;
 mod driver;

@@ -14,7 +14,7 @@ use causeway_discovery::{
     udp::{MAX_TALK, PROTOCOL_ID, RequestError, TalkError, TalkHandler, TalkPeer},
 };
 use causeway_pool::Source;
-use causeway_records::{Contents, Enode, Reach, Record};
+use causeway_records::{Contents, Enode, Host, Reach, Record};
 use futures::{FutureExt as _, future::BoxFuture};
 use secp256k1::SecretKey;
 use tokio::{
@@ -318,6 +318,22 @@ async fn an_enode_is_enough_to_begin_discv5() {
 
     assert_eq!(found[0].record, Some(first.record()));
     end_all([first, second]).await;
+}
+
+/// Containers know each other by name.
+#[tokio::test]
+async fn a_bootnode_may_be_named() {
+    for (numbers, speaks) in [([91, 92], Speaks::Discv5), ([93, 94], Speaks::Discv4)] {
+        let first = Node::start(numbers[0], speaks, Vec::new()).await;
+        let enode = first.record().enode().expect("it has an address");
+        let named = Enode { host: Host::Name("localhost".to_owned()), ..enode };
+        let mut second = Node::start(numbers[1], speaks, vec![Bootnode::Enode(named)]).await;
+
+        let found = second.find(ids([&first])).await;
+
+        assert_eq!(id(&found[0]), first.id());
+        end_all([first, second]).await;
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ use std::{
 
 use enr::NodeId;
 
+/// Nodes remembered for each session.
+const SPARE: usize = 4;
+
 /// Where nodes with a session were last heard.
 #[derive(Debug)]
 pub(super) struct Sessions {
@@ -16,9 +19,10 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Remembers `capacity` nodes, as many as the crate has sessions.
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, addrs: HashMap::new(), order: VecDeque::new() }
+    /// Remembers more nodes than the crate has `sessions`: the crate forgets those used longest ago, this the
+    /// oldest.
+    pub(super) fn new(sessions: usize) -> Self {
+        Self { capacity: sessions.saturating_mul(SPARE), addrs: HashMap::new(), order: VecDeque::new() }
     }
 
     pub(super) fn opened(&mut self, node: NodeId, addr: SocketAddr) {
@@ -51,9 +55,9 @@ mod tests {
         sessions.opened(first, addr(2));
         assert_eq!(sessions.addr(&first), Some(addr(2)));
 
-        for port in 0..20 {
+        for port in 0..80 {
             sessions.opened(NodeId::random(), addr(port));
         }
-        assert_eq!((sessions.addr(&first), sessions.addrs.len(), sessions.order.len()), (None, 10, 10));
+        assert_eq!((sessions.addr(&first), sessions.addrs.len(), sessions.order.len()), (None, 40, 40));
     }
 }

@@ -37,7 +37,7 @@ const LOOKUP_TIME: Duration = Duration::from_secs(30);
 /// is for both protocols together. Who exceeds it is banned, and as source addresses (and the ids in headers) can
 /// be forged, that is a way to have others banned: bans last only until the crate's next sweep, at most 5 minutes,
 /// there is no rate by node id, and answers to our own discv5 requests pass in any case. In a closed network all
-/// nodes may be at one address: there only the rate of all together counts.
+/// nodes may be at one address: there only the rate of all together counts, and on loopback not even that.
 ///
 /// The list of bans belongs to the process, and each start of an instance writes it anew.
 pub(super) fn config(

@@ -113,12 +113,14 @@ impl Driver {
 
     /// Asks the system for the addresses of bootnodes that are given by name.
     pub(super) fn resolve_bootnodes(&mut self) {
+        let (v4, v6) = (self.sockets.v4.is_some(), self.sockets.v6.is_some());
         for node in &self.bootnodes {
             let Bootnode::Enode(Enode { key, host: Host::Name(name), tcp, udp }) = node else { continue };
             let (key, name, tcp, udp) = (*key, name.clone(), *tcp, *udp);
             let resolving = async move {
                 let mut addrs = tokio::net::lookup_host((name.as_str(), udp)).await.ok()?;
-                addrs.next().map(|addr| Enode { key, host: Host::Ip(addr.ip()), tcp, udp })
+                let addr = addrs.find(|addr| if addr.is_ipv4() { v4 } else { v6 });
+                addr.map(|addr| Enode { key, host: Host::Ip(addr.ip()), tcp, udp })
             };
             self.pending.push(resolving.map(Done::Name).boxed());
         }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Instant};
 use alloy_primitives::B256;
 use causeway_pool::Source;
 use causeway_records::{Enode, Record};
-use discv5::{Enr, Event, TalkRequest};
+use discv5::{Discv5, Enr, Event, TalkRequest};
 use enr::NodeId;
 use tracing::debug;
 
@@ -53,8 +53,7 @@ impl Driver {
 
     fn on_talk(&self, request: TalkRequest) {
         let node_id = B256::from(request.node_id().raw());
-        let known = self.sessions.addr(request.node_id());
-        let Some(addr) = known else {
+        let Some(addr) = self.addr_of(request.node_id()) else {
             debug!(%node_id, "TALKREQ of a node that we lost sight of"); // dropping it sends the empty answer
             return;
         };
@@ -65,6 +64,12 @@ impl Driver {
             let answer = talk.answer(admitted, from, request.body()).await;
             let _ = request.respond(answer); // fails only if discv5 has stopped
         });
+    }
+
+    /// Where a node with a session is.
+    fn addr_of(&self, node: &NodeId) -> Option<SocketAddr> {
+        let in_table = |discv5: &Discv5| discv5.ip_mode().get_contactable_addr(&discv5.find_enr(node)?);
+        self.sessions.addr(node).or_else(|| self.shared.with(in_table).flatten())
     }
 
     /// A packet that is not discv5's.
