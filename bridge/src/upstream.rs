@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -83,6 +83,7 @@ struct Inner {
     /// Questions answered, and those left unanswered or answered in part only.
     answers: AtomicU64,
     unanswered: AtomicU64,
+    relay: AtomicBool,
     breach: Arc<OnceLock<String>>,
     end: Arc<OnceLock<CloseReason>>,
     gone: CancellationToken,
@@ -127,6 +128,7 @@ impl Upstream {
             .ok_or_else(|| GreetError::NotLes(session.capability().to_string()))?;
         let node = causeway_transports::node_key(&session.peer());
         let client = Client::new(config, version, node, random, Instant::now());
+        let relay = session.peer().stack() == Stack::Libp2p;
         let (requests, asked) = mpsc::channel(ASK_QUEUE);
         let (greeted, greeting) = oneshot::channel();
         let gone = CancellationToken::new();
@@ -162,6 +164,7 @@ impl Upstream {
                 tickets: AtomicU64::new(0),
                 answers: AtomicU64::new(0),
                 unanswered: AtomicU64::new(0),
+                relay: AtomicBool::new(relay),
                 breach,
                 end,
                 gone,
@@ -250,9 +253,14 @@ impl Upstream {
         (self.inner.answers.load(Ordering::Relaxed), self.inner.unanswered.load(Ordering::Relaxed))
     }
 
-    /// Whether it is a relay rather than a full node: it has to ask others itself.
+    /// Whether it is a relay rather than a full node: it has to ask others itself. Who is met over libp2p is one.
     pub fn is_relay(&self) -> bool {
-        self.inner.session.peer().stack() == Stack::Libp2p
+        self.inner.relay.load(Ordering::Relaxed)
+    }
+
+    /// Its record says that it is a relay.
+    pub fn mark_relay(&self) {
+        self.inner.relay.store(true, Ordering::Relaxed);
     }
 
     /// Why the session ended, once it has, unless we ended it.

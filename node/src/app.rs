@@ -19,7 +19,7 @@ use causeway_records::{Reach, dns_tree::Link};
 use causeway_translate::{AccountKeyForm, ChainIdentity, ClientConfig, ServerConfig};
 use causeway_transports::{DialGuard, Incoming, Limits, Transports, TransportsConfig};
 use causeway_verify::{ChainSpec, HeaderChain, Root};
-use causeway_wire::les::Version;
+use causeway_wire::{Stack, les::Version};
 use secp256k1::SecretKey;
 use serde_json::json;
 use tokio::{
@@ -314,6 +314,8 @@ async fn discover(
         Profile::Lowpower => PoolConfig::phone(me),
     };
     pool.reach = reach;
+    // Who is on both stacks is a relay, and relays know each other by their libp2p sessions.
+    pool.first = Stack::Libp2p;
     let looking = look.zip(sockets).map(|(look, sockets)| Looking {
         secret_key,
         sockets,

@@ -118,6 +118,9 @@ impl Dialer {
             Stack::Devp2p if role == Role::Relay => Role::Relay,
             Stack::Devp2p => Role::LesFullNode,
         };
+        if role == Role::Relay {
+            upstream.mark_relay();
+        }
         let connected = Connected { stack, inbound: false, role, client: upstream.client().to_owned() };
         self.discovery.report(Report::Connected(key, connected)).await;
         let mut follower = self.follower.clone();

@@ -75,6 +75,7 @@ impl State {
                 json!({
                     "peer": upstream.peer().to_string(),
                     "client": upstream.client(),
+                    "relay": upstream.is_relay(),
                     "head": tip.number,
                     "failures": failures,
                     "pending": pending,

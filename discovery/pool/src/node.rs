@@ -8,7 +8,13 @@ use std::{
 
 use causeway_wire::Stack;
 
-use crate::{Role, Source, contact::Contact, patience::Patience, subnet::Subnet, worth::Worth};
+use crate::{
+    Role, Source,
+    contact::{Contact, role_of},
+    patience::Patience,
+    subnet::Subnet,
+    worth::Worth,
+};
 
 /// A dial that has lasted so long is likely one to the dead: another may be tried beside it.
 pub(crate) const HANGING: Duration = Duration::from_millis(1_500);
@@ -76,6 +82,11 @@ impl Connection {
 }
 
 impl Node {
+    /// Whether its own record says that it is a relay.
+    pub(crate) fn is_recorded_relay(&self) -> bool {
+        self.contact.record.as_ref().is_some_and(|record| role_of(record) == Role::Relay)
+    }
+
     pub(crate) fn new(source: Source, role: Option<Role>, lot: u64) -> Self {
         Self {
             contact: Contact::default(),

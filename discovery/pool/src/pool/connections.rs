@@ -64,6 +64,8 @@ impl Pool {
         if !inbound {
             node.dialing = None;
         }
+        // A relay shows itself as a light peer where it asks, and as a full node over devp2p.
+        let role = if node.is_recorded_relay() { Role::Relay } else { role };
         node.role = Some(role);
         node.note_seen(now);
         let link = Link { stack, inbound };

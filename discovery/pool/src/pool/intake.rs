@@ -247,6 +247,11 @@ impl Pool {
         }
         told.enodes.into_iter().for_each(|enode| node.contact.add_enode(enode));
         node.contact.add_addresses(told.addrs);
+        if node.is_recorded_relay()
+            && let Some(connection) = &mut node.connected
+        {
+            connection.role = Role::Relay;
+        }
         if moved || node.ruled_out {
             node.ruled_out = false;
             node.due = None;

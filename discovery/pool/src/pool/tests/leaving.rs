@@ -147,3 +147,22 @@ fn one_given_up_that_comes_by_itself_is_welcome() {
     assert_eq!(pool.poll_evict(now), None);
     assert_eq!(pool.handle_record(record(1), Source::Dns, now), Ok(()));
 }
+
+#[test]
+fn who_says_in_its_record_that_it_is_a_relay_counts_as_one_however_it_came() {
+    let now = Instant::now();
+    let mut pool = pool(now);
+    let record = signed(1, 1, &relay_node(1));
+    let key = record.key();
+    let roles = |pool: &Pool| {
+        let connected = |role| pool.summary().roles.iter().find(|of| of.role == role).map(|of| of.connected);
+        (connected(Role::Relay), connected(Role::LightPeer))
+    };
+
+    pool.handle_connected(key, on(Stack::Libp2p, true, Role::LightPeer), now);
+    assert_eq!(roles(&pool), (Some(0), Some(1)));
+    pool.handle_record(record, Source::Discv5, now).expect("taken in");
+    assert_eq!(roles(&pool), (Some(1), Some(0)));
+    pool.handle_connected(key, on(Stack::Devp2p, false, Role::LesFullNode), now);
+    assert_eq!(roles(&pool), (Some(1), Some(0)));
+}
