@@ -161,11 +161,8 @@ async fn sign(stage: &Stage, domain: &str, records: &Path, link: Option<&str>) -
         let mut sign = Command::new(&stage.workshop.causeway);
         sign.args(["dns", "sign", "--domain", domain, "--seq", &OUR_SEQ.to_string(), "--key"]);
         sign.arg(stage.dir.join("list.key")).args(form).args(link.map(|link| format!("--link={link}")));
-        said("causeway dns sign", {
-            sign.arg(records);
-            sign
-        })
-        .await
+        sign.arg(records);
+        said("causeway dns sign", sign).await
     };
     let zone = run(None).await?;
     let object: Value = serde_json::from_str(&run(Some("--json")).await?)?;
