@@ -44,11 +44,12 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
         Relay::start_finding(&stage, "relay-b", &genesis, &enode),
     )
     .await?;
-    let ids = [geths[0].id(), geths[1].id(), geths[2].id(), node_id(&a)?, node_id(&b)?];
+    let keys = geths.iter().map(|geth| node_key(&geth.enode())).collect::<anyhow::Result<Vec<_>>>()?;
+    let (key_a, key_b) = (node_key(&a.says("enode")?)?, node_key(&b.says("enode")?)?);
     let (by_relays, by_geths) = try_join(
         try_join_all([
-            found_all(&stage, &geths[0], &a, &b, begun),
-            found_all(&stage, &geths[0], &b, &a, begun),
+            found_all(&stage, &geths[0], &a, &keys, &key_b, begun),
+            found_all(&stage, &geths[0], &b, &keys, &key_a, begun),
         ]),
         try_join_all(geths.iter().map(|geth| found_any(geth, &bootnode_id, begun))),
     )
@@ -56,7 +57,9 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     ensure!(begun.elapsed() < LIMIT, "all of it took {:.1} s", begun.elapsed().as_secs_f64());
 
     bootnode.kill().await?;
-    unbroken(&[&a, &b], &mut geths).await?;
+    unbroken(&[&a, &b], &mut geths, &keys).await?;
+    let mut ids: Vec<_> = geths.iter().map(Geth::id).collect();
+    ids.extend([node_id(&key_a)?, node_id(&key_b)?]);
     let known = try_join_all(geths.iter_mut().map(|geth| count_known(geth, &ids))).await?;
     for relay in [&a, &b] {
         head(&stage, &genesis, relay, geths[0].number() + 1).await?;
@@ -66,7 +69,7 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     b.stop().await?;
     let begun = Instant::now();
     let b = Relay::start_finding(&stage, "relay-b", &genesis, &enode).await?;
-    let again = full_nodes(&b, begun).await.context("after a restart without the bootnode")?;
+    let again = full_nodes(&b, &keys, begun).await.context("after a restart without the bootnode")?;
     head(&stage, &genesis, &b, geths[0].number() + 1).await?;
     b.stop().await?;
     a.stop().await?;
@@ -100,16 +103,13 @@ async fn found_all(
     stage: &Stage,
     geth: &Geth,
     relay: &Relay,
-    other: &Relay,
+    full_node_keys: &[String],
+    other_key: &str,
     begun: Instant,
 ) -> anyhow::Result<Times> {
-    let (key, peer) = (node_key(other)?, other.says("peerId")?);
     let other = async {
-        let what = format!("{} knows {}", relay.peer.name, other.peer.name);
-        // Named by the node key or by the peer id, whichever stack it was met on.
-        let knows = |peers: &[Value]| {
-            peers.iter().map(Value::to_string).any(|text| text.contains(&key) || text.contains(&peer))
-        };
+        let what = format!("{} knows the other relay", relay.peer.name);
+        let knows = |peers: &[Value]| named(peers, other_key).is_some();
         relay.until_peers(&what, LIMIT, knows).await?;
         anyhow::Ok(begun.elapsed().as_secs_f64())
     };
@@ -118,25 +118,26 @@ async fn found_all(
         head(stage, &geth.genesis_file, relay, geth.number()).await?;
         anyhow::Ok(begun.elapsed().as_secs_f64())
     };
-    let (full_nodes, (other, head)) = try_join(full_nodes(relay, begun), try_join(other, head)).await?;
+    let (full_nodes, (other, head)) =
+        try_join(full_nodes(relay, full_node_keys, begun), try_join(other, head)).await?;
     Ok(Times { full_nodes, other, head })
 }
 
 /// Waits until a relay is connected with every full node; the seconds since `begun`.
-async fn full_nodes(relay: &Relay, begun: Instant) -> anyhow::Result<f64> {
+async fn full_nodes(relay: &Relay, keys: &[String], begun: Instant) -> anyhow::Result<f64> {
     let what = format!("{} with {FULL_NODES} full nodes", relay.peer.name);
-    relay.until_peers(&what, LIMIT, |peers| connected(peers) >= FULL_NODES).await?;
-    let seconds = begun.elapsed().as_secs_f64();
-    relay.until(&what, PATIENCE, |status| upstreams(status) == FULL_NODES).await?;
-    Ok(seconds)
+    relay.until_peers(&what, LIMIT, |peers| all_connected(peers, keys)).await?;
+    Ok(begun.elapsed().as_secs_f64())
 }
 
-fn connected(peers: &[Value]) -> usize {
-    peers.iter().filter(|peer| peer["role"] == "les-full-node" && peer["state"] == "connected").count()
+/// Whether these are connected as full nodes.
+fn all_connected(peers: &[Value], keys: &[String]) -> bool {
+    let is_full_node = |peer: &Value| peer["role"] == "les-full-node" && peer["state"] == "connected";
+    keys.iter().all(|key| named(peers, key).is_some_and(is_full_node))
 }
 
-fn upstreams(status: &Value) -> usize {
-    status["upstreams"].as_array().map_or(0, Vec::len)
+fn named<'a>(peers: &'a [Value], key: &str) -> Option<&'a Value> {
+    peers.iter().find(|peer| peer["nodeKey"] == key)
 }
 
 /// Reads the head through a relay, as a light peer.
@@ -187,8 +188,8 @@ async fn count_known(geth: &mut Geth, ids: &[String]) -> anyhow::Result<usize> {
     Ok(ids.iter().filter(|id| **id != own && found.contains(*id)).count())
 }
 
-/// The bootnode is dead: every session stays, and a new block comes through.
-async fn unbroken(relays: &[&Relay], geths: &mut [Geth]) -> anyhow::Result<()> {
+/// The bootnode is dead: every session with a full node stays, and a new block comes through.
+async fn unbroken(relays: &[&Relay], geths: &mut [Geth], keys: &[String]) -> anyhow::Result<()> {
     let drops = |geth: &Geth| {
         geth.peer.said().iter().filter(|line| line["event"] == "peer" && line["what"] == "drop").count()
     };
@@ -199,8 +200,8 @@ async fn unbroken(relays: &[&Relay], geths: &mut [Geth]) -> anyhow::Result<()> {
     let end = Instant::now() + ALONE;
     while Instant::now() < end {
         for relay in relays {
-            let status = relay.status().await?;
-            ensure!(upstreams(&status) == FULL_NODES, "{} lost a full node: {status}", relay.peer.name);
+            let what = format!("{} keeps its full nodes", relay.peer.name);
+            relay.until_peers(&what, Duration::ZERO, |peers| all_connected(peers, keys)).await?;
         }
         sleep(Duration::from_millis(200)).await;
     }
@@ -209,14 +210,13 @@ async fn unbroken(relays: &[&Relay], geths: &mut [Geth]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The node key of a relay in hex, as its enode has it.
-fn node_key(relay: &Relay) -> anyhow::Result<String> {
-    let enode = relay.says("enode")?;
+/// The node key of an enode URL, in hex.
+fn node_key(enode: &str) -> anyhow::Result<String> {
     let key = enode.strip_prefix("enode://").and_then(|rest| rest.split('@').next());
     Ok(key.context("the enode has a key")?.to_owned())
 }
 
-/// Its node id, as discovery has it.
-fn node_id(relay: &Relay) -> anyhow::Result<String> {
-    Ok(hex::encode(keccak256(hex::decode(node_key(relay)?)?)))
+/// The node id of a key, as discovery has it.
+fn node_id(key: &str) -> anyhow::Result<String> {
+    Ok(hex::encode(keccak256(hex::decode(key)?)))
 }

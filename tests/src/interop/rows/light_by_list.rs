@@ -28,10 +28,19 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     ensure!(light.verified, "not verified: {}", light.object);
     ensure!(light.object["hash"] == geth.head().as_str(), "its head is {}", light.object["hash"]);
     relay.idle(PATIENCE).await?;
-    let status = relay.status().await?;
-    ensure!(status["served"].as_u64().is_some_and(|served| served > 0), "the relay served nobody: {status}");
+    let transport = transport(&relay)?;
     relay.stop().await?;
-    Ok(format!("the head of {url} in knot"))
+    Ok(format!("came over libp2p's {transport}"))
+}
+
+/// By which transport of libp2p the only light peer came, as the relay's log says.
+fn transport(relay: &Relay) -> anyhow::Result<String> {
+    let log = relay.peer.log();
+    let mut came = log.lines().filter(|line| line.contains("light peer connected"));
+    let (first, second) = (came.next().context("nobody came to the relay")?, came.next());
+    ensure!(second.is_none() && first.contains("peer=libp2p:"), "who came: {first} {second:?}");
+    let name = first.split("transport=\"").nth(1).and_then(|rest| rest.split('"').next());
+    Ok(name.context("the log names the transport")?.to_owned())
 }
 
 /// Signs a list of one node with `causeway dns sign`; its URL and its records as a zone file.
