@@ -106,6 +106,9 @@ impl Dialer {
                 }
                 Err(None) => debug!("no address to dial"),
             }
+            if failure == Failure::AlreadyConnected {
+                break; // by another way than this one
+            }
         }
         self.discovery.report(Report::Failed(key, failure)).await;
     }
@@ -166,13 +169,13 @@ impl Dialer {
 fn ended(reason: &CloseReason) -> Failure {
     match reason {
         CloseReason::Remote(Some(TOO_MANY_PEERS)) => Failure::TooManyPeers,
-        CloseReason::Remote(Some(ALREADY_CONNECTED)) => Failure::AlreadyConnected,
+        // Two relays that dialed each other at the same time keep one of the two connections.
+        CloseReason::Remote(Some(ALREADY_CONNECTED)) | CloseReason::Replaced => Failure::AlreadyConnected,
         CloseReason::Remote(Some(USELESS)) => Failure::Refused,
         CloseReason::Local
         | CloseReason::Remote(_)
         | CloseReason::Fault(_)
-        | CloseReason::Lost(_)
-        | CloseReason::Replaced => Failure::Left,
+        | CloseReason::Lost(_) => Failure::Left,
     }
 }
 
