@@ -170,7 +170,7 @@ pub struct View {
 }
 
 enum Message {
-    Report(Report),
+    Report(Box<Report>),
     View(oneshot::Sender<View>),
 }
 
@@ -226,7 +226,7 @@ impl Discovery {
     /// Tells what became of a peer. Waits while many reports do.
     pub async fn report(&self, report: Report) {
         // An error says that discovery has ended, and then nobody wants to know.
-        let _ = self.messages.send(Message::Report(report)).await;
+        let _ = self.messages.send(Message::Report(Box::new(report))).await;
     }
 
     /// What there is to see; `None` once discovery has ended.
@@ -356,7 +356,7 @@ impl Task {
                 biased;
                 () = stop.cancelled() => break,
                 Some(message) = self.inbox.recv() => match message {
-                    Message::Report(report) => self.handle(report),
+                    Message::Report(report) => self.handle(*report),
                     Message::View(reply) => {
                         let _ = reply.send(self.view());
                     }

@@ -29,7 +29,7 @@ pub struct Contents {
     pub udp: Option<u16>,
     /// `tcp6`: RLPx; not written if it is the same as `tcp`, which it falls back to.
     pub tcp6: Option<u16>,
-    /// `udp6`: discovery; not written if it is the same as `udp`, which it falls back to.
+    /// `udp6`: discovery; the same as `udp` unless given. Written only beside `ip6`.
     pub udp6: Option<u16>,
     /// `quic`: libp2p over QUIC.
     pub quic: Option<u16>,
@@ -164,7 +164,8 @@ fn build(secret: &SecretKey, seq: u64, contents: &Contents) -> Result<Enr<Secret
         builder.ip6(*ip);
     }
     let tcp6 = if tcp6 == tcp { &None } else { tcp6 };
-    let udp6 = if udp6 == udp { &None } else { udp6 };
+    // Nodes of the Rust library ask nobody over IPv6 whose record has no `udp6`.
+    let udp6 = &if ip6.is_some() { udp6.or(*udp) } else { None };
     let ports =
         [("tcp", tcp), ("udp", udp), ("tcp6", tcp6), ("udp6", udp6), ("quic", quic), ("quic6", quic6)];
     for (key, port) in ports {
