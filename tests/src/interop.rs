@@ -45,7 +45,7 @@ struct Stage {
 pub async fn main(arguments: Vec<String>) -> ExitCode {
     if arguments.iter().any(|argument| argument == "--list") {
         for row in rows::ALL {
-            println!("{:<20} {}", row.name, row.what);
+            println!("{:<24} {}", row.name, row.what);
         }
         return ExitCode::SUCCESS;
     }
@@ -94,7 +94,7 @@ async fn run(arguments: &[String]) -> anyhow::Result<bool> {
         .filter(|row| names.is_empty() || names.iter().any(|name| *name == row.name))
         .collect();
     let mut failed = 0;
-    println!("{:<20} {:<6} {:>7}  what", "row", "result", "seconds");
+    println!("{:<24} {:<6} {:>7}  what", "row", "result", "seconds");
     for row in &chosen {
         let dir = workshop.fresh_dir(row.name)?;
         let stage = Stage { workshop: Arc::clone(&workshop), dir };
@@ -103,10 +103,10 @@ async fn run(arguments: &[String]) -> anyhow::Result<bool> {
         let seconds = begun.elapsed().as_secs_f64();
         let outcome = outcome.unwrap_or_else(|_| bail!("not done within {} s", ROW_LIMIT.as_secs()));
         match outcome {
-            Ok(note) => println!("{:<20} {:<6} {seconds:>7.1}  {}: {note}", row.name, "ok", row.what),
+            Ok(note) => println!("{:<24} {:<6} {seconds:>7.1}  {}: {note}", row.name, "ok", row.what),
             Err(error) => {
                 failed += 1;
-                println!("{:<20} {:<6} {seconds:>7.1}  {}: {error:#}", row.name, "FAILED", row.what);
+                println!("{:<24} {:<6} {seconds:>7.1}  {}: {error:#}", row.name, "FAILED", row.what);
                 print_tails(&stage.dir);
             }
         }

@@ -94,13 +94,23 @@ pub(super) const ALL: &[Row] = &[
     },
     Row {
         name: "discv5-conformance",
-        what: "geth's `devp2p discv5 test` against a relay",
+        what: "`devp2p discv5 test` of geth v1.10.26 against a relay",
         run: |stage| Box::pin(conformance::run(stage, conformance::DISCV5)),
     },
     Row {
+        name: "discv5-conformance-today",
+        what: "the same of geth v1.17.10",
+        run: |stage| Box::pin(conformance::run(stage, conformance::DISCV5_TODAY)),
+    },
+    Row {
         name: "discv4-conformance",
-        what: "geth's `devp2p discv4 test` against a relay",
+        what: "`devp2p discv4 test` of geth v1.10.26 against a relay",
         run: |stage| Box::pin(conformance::run(stage, conformance::DISCV4)),
+    },
+    Row {
+        name: "discv4-conformance-today",
+        what: "the same of geth v1.17.10",
+        run: |stage| Box::pin(conformance::run(stage, conformance::DISCV4_TODAY)),
     },
     Row {
         name: "discv5-js",

@@ -23,6 +23,8 @@ pub(super) struct Workshop {
     pub(super) geth_bootnode: PathBuf,
     /// geth's `devp2p` tool: node lists, conformance suites.
     pub(super) devp2p: PathBuf,
+    /// The same of a later geth, whose suites ask for other things.
+    pub(super) devp2p_today: PathBuf,
     pub(super) go_libp2p: PathBuf,
     /// Folder of EthereumJS' server with its packages.
     pub(super) ethereumjs: PathBuf,
@@ -56,6 +58,7 @@ impl Workshop {
         go(&peers.join("geth"), &bin.join("geth-bootnode"), "./bootnode").await?;
         let devp2p = "github.com/ethereum/go-ethereum/cmd/devp2p";
         go(&peers.join("geth"), &bin.join("devp2p"), devp2p).await?;
+        go(&peers.join("devp2p"), &bin.join("devp2p-today"), devp2p).await?;
         go(&peers.join("go-libp2p"), &bin.join("go-libp2p"), ".").await?;
         let ethereumjs = npm(&peers.join("ethereumjs"), &cache.join("ethereumjs")).await?;
         let libp2p_js = npm(&peers.join("libp2p-js"), &cache.join("libp2p-js")).await?;
@@ -69,6 +72,7 @@ impl Workshop {
             geth_client: bin.join("geth-les-client"),
             geth_bootnode: bin.join("geth-bootnode"),
             devp2p: bin.join("devp2p"),
+            devp2p_today: bin.join("devp2p-today"),
             go_libp2p: bin.join("go-libp2p"),
             ethereumjs,
             libp2p_js,

@@ -17,18 +17,29 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// The suite needs two addresses; Linux has all of 127.0.0.0/8.
 const LISTEN: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
 
+/// Whose suites: those of a later geth ask for other things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tool {
+    /// v1.10.26, whose LES we speak to.
+    LastWithLes,
+    /// v1.17.10, the one of today.
+    Today,
+}
+
 /// One of the tool's suites.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suite {
+    tool: Tool,
     /// The tool's word for it.
     command: &'static str,
-    /// Tests in go-ethereum v1.10.26.
+    /// Tests in it.
     tests: usize,
     /// Tests that fail, and why. One that passes must be taken out of here.
     known: &'static [(&'static str, &'static str)],
 }
 
 pub(super) const DISCV5: Suite = Suite {
+    tool: Tool::LastWithLes,
     command: "discv5",
     tests: 7,
     known: &[(
@@ -38,7 +49,11 @@ pub(super) const DISCV5: Suite = Suite {
     )],
 };
 
-pub(super) const DISCV4: Suite = Suite { command: "discv4", tests: 14, known: &[] };
+pub(super) const DISCV5_TODAY: Suite = Suite { tool: Tool::Today, command: "discv5", tests: 10, known: &[] };
+
+pub(super) const DISCV4: Suite = Suite { tool: Tool::LastWithLes, command: "discv4", tests: 14, known: &[] };
+
+pub(super) const DISCV4_TODAY: Suite = Suite { tool: Tool::Today, command: "discv4", tests: 15, known: &[] };
 
 /// What became of one test.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,7 +69,10 @@ pub(super) async fn run(stage: Stage, suite: Suite) -> anyhow::Result<String> {
     let chain = Geth::start(&stage, "chain", Options { blocks: 1, ..Options::default() }).await?;
     let relay = Relay::start_finding(&stage, "relay", &chain.genesis_file, &[]).await?;
 
-    let mut tool = Command::new(&stage.workshop.devp2p);
+    let mut tool = Command::new(match suite.tool {
+        Tool::LastWithLes => &stage.workshop.devp2p,
+        Tool::Today => &stage.workshop.devp2p_today,
+    });
     tool.args([suite.command, "test", "--tap", "--listen1", LISTEN[0], "--listen2", LISTEN[1]]);
     if suite.command == "discv4" {
         tool.arg("--remote").arg(relay.says("enode")?);
@@ -127,7 +145,7 @@ mod tests {
     const SAID: &str = "1..3\nok 1 Ping\nnot ok 2 Ping/WrongTo\n# (f4f5d2be3c8cc7de) >> PING/v5\n# timeout\n# twice\nok 3 Findnode\n# dialed\n";
 
     fn suite(known: &'static [(&'static str, &'static str)]) -> Suite {
-        Suite { command: "discv5", tests: 3, known }
+        Suite { tool: Tool::LastWithLes, command: "discv5", tests: 3, known }
     }
 
     #[test]
