@@ -34,11 +34,11 @@ use causeway_records::{Contents, Reach, Record};
 use futures::{FutureExt as _, future::BoxFuture};
 use secp256k1::SecretKey;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    sync::watch,
-};
+use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Lines read ahead.
+const LINES: usize = 16;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -144,6 +144,20 @@ fn found(found: &Found) -> Value {
     }})
 }
 
+/// The lines of stdin, read by a thread: tokio's stdin is a feature that `causeway` does not use, and with it the
+/// two could not be built in one go from the same crates.
+fn lines() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(LINES);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
@@ -184,11 +198,11 @@ async fn main() -> Result<(), Failure> {
     println!("{ready}");
 
     let node = Node { udp, secret: options.secret, contents, record: sender };
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut lines = lines();
     loop {
         tokio::select! {
-            line = lines.next_line() => {
-                let Some(line) = line? else { break };
+            line = lines.recv() => {
+                let Some(line) = line else { break };
                 let answer = node.answer(&line).await;
                 println!("{}", answer.unwrap_or_else(|error| json!({"error": error.to_string()})));
             }

@@ -51,8 +51,6 @@ impl Workshop {
 
         // One after the other: each of them uses every core by itself.
         let causeway = causeway(&root, profile).await?;
-        let example = ["build", "--quiet", "-p", "causeway-discovery", "--example", "discovery_node"];
-        cargo(&root, profile, &example).await?;
         go(&peers.join("geth"), &bin.join("geth-les-server"), "./server").await?;
         go(&peers.join("geth"), &bin.join("geth-les-client"), "./client").await?;
         go(&peers.join("geth"), &bin.join("geth-bootnode"), "./bootnode").await?;
@@ -110,23 +108,21 @@ impl Workshop {
     }
 }
 
-/// The binary that `CAUSEWAY_BIN` names, or the one of the runner's own profile, built now.
+/// The binary that `CAUSEWAY_BIN` names, or the one of the runner's own profile, built now. Beside it the example
+/// of our discovery, in the same go: so both share every crate.
 async fn causeway(root: &Path, profile: &Path) -> anyhow::Result<PathBuf> {
-    if let Some(binary) = std::env::var_os("CAUSEWAY_BIN") {
-        return Ok(PathBuf::from(binary));
-    }
-    cargo(root, profile, &["build", "--quiet", "-p", "causeway"]).await?;
-    Ok(profile.join("causeway"))
-}
-
-/// Runs cargo in the runner's own profile.
-async fn cargo(root: &Path, profile: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+    let given = std::env::var_os("CAUSEWAY_BIN").map(PathBuf::from);
     let name = profile.file_name().and_then(OsStr::to_str).context("the profile's folder has a name")?;
     let name = if name == "debug" { "dev" } else { name };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(arguments).args(["--profile", name]).current_dir(root);
-    done(&format!("cargo {}", arguments.join(" ")), &mut build).await
+    build.args(["build", "--quiet", "--profile", name]).current_dir(root);
+    build.args(["-p", "causeway-discovery", "--example", "discovery_node"]);
+    if given.is_none() {
+        build.args(["-p", "causeway", "--bin", "causeway"]);
+    }
+    done("cargo build of causeway and its discovery", &mut build).await?;
+    Ok(given.unwrap_or_else(|| profile.join("causeway")))
 }
 
 async fn go(folder: &Path, output: &Path, package: &str) -> anyhow::Result<()> {
