@@ -175,8 +175,8 @@ fn secret(n: u8) -> SecretKey {
     SecretKey::from_secret_bytes([n + 1; 32]).expect("a key")
 }
 
-/// The record of `content`: its number, keys and values.
-fn signed_record(content: &[u8], key: &SecretKey) -> Vec<u8> {
+/// The record of `content`: its number, keys and values. The same each time.
+pub(crate) fn signed_record(content: &[u8], key: &SecretKey) -> Vec<u8> {
     let digest = keccak256(list(content));
     let signature = ecdsa::sign(Message::from_digest(digest.0), key).serialize_compact();
     list(&[&[0xb8, 64][..], &signature, content].concat())

@@ -16,18 +16,20 @@ mod rlpx_auth;
 mod rlpx_frame;
 mod rlpx_nodes;
 pub mod seeds;
+mod topic_message;
+mod topic_seeds;
 mod verify_answer;
 
 pub use self::{
     discv4_packet::discv4_packet, dns_entry::dns_entry, enr::enr, framing::framing, les_message::les_message,
-    rlpx_auth::rlpx_auth, rlpx_frame::rlpx_frame, verify_answer::verify_answer,
+    rlpx_auth::rlpx_auth, rlpx_frame::rlpx_frame, topic_message::topic_message, verify_answer::verify_answer,
 };
 
 /// A target: any bytes in, a panic where a promise breaks.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("rlpx_auth", rlpx_auth),
     ("rlpx_frame", rlpx_frame),
     ("les_message", les_message),
@@ -36,4 +38,5 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("enr", enr),
     ("dns_entry", dns_entry),
     ("discv4_packet", discv4_packet),
+    ("topic_message", topic_message),
 ];

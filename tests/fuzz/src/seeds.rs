@@ -4,7 +4,10 @@ use std::{fs, io, path::Path};
 
 use serde_json::Value;
 
-use crate::{discv4_seeds::discv4_packet, rlpx_frame::hello, rlpx_nodes::script, verify_answer::chain};
+use crate::{
+    discv4_seeds::discv4_packet, rlpx_frame::hello, rlpx_nodes::script, topic_seeds::topic_message,
+    verify_answer::chain,
+};
 
 macro_rules! packet {
     ($name:literal) => {
@@ -39,6 +42,7 @@ fn all() -> Vec<(&'static str, Seeds)> {
         ("enr", enr()),
         ("dns_entry", dns_entry()),
         ("discv4_packet", discv4_packet()),
+        ("topic_message", topic_message()),
     ]
 }
 
