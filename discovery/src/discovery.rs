@@ -142,8 +142,8 @@ pub enum Report {
     Connected(NodeKey, Connected),
     /// What a connected peer turned out to be.
     Role(NodeKey, Role),
-    /// A session ended.
-    Disconnected(NodeKey, Stack, Failure),
+    /// A session ended; whether it was an inbound one.
+    Disconnected(NodeKey, Stack, bool, Failure),
     /// A dial failed.
     Failed(NodeKey, Failure),
     /// How a peer answers.
@@ -410,7 +410,9 @@ impl Task {
         match report {
             Report::Connected(key, connected) => self.pool.handle_connected(key, connected, now),
             Report::Role(key, role) => self.pool.handle_role(key, role),
-            Report::Disconnected(key, stack, why) => self.pool.handle_disconnected(key, stack, why, now),
+            Report::Disconnected(key, stack, inbound, why) => {
+                self.pool.handle_disconnected(key, stack, inbound, why, now);
+            }
             Report::Failed(key, why) => self.pool.handle_failure(key, why, now),
             Report::Value(key, value) => self.pool.handle_value(key, value, now),
             Report::Lied(key) => self.pool.handle_lie(key, now),

@@ -161,7 +161,7 @@ impl Dialer {
             self.discovery.report(Report::Lied(key)).await;
         }
         let why = upstream.end().map_or(Failure::Left, ended);
-        self.discovery.report(Report::Disconnected(key, stack, why)).await;
+        self.discovery.report(Report::Disconnected(key, stack, false, why)).await;
     }
 }
 
@@ -172,10 +172,9 @@ fn ended(reason: &CloseReason) -> Failure {
         // Two relays that dialed each other at the same time keep one of the two connections.
         CloseReason::Remote(Some(ALREADY_CONNECTED)) | CloseReason::Replaced => Failure::AlreadyConnected,
         CloseReason::Remote(Some(USELESS)) => Failure::Refused,
-        CloseReason::Local
-        | CloseReason::Remote(_)
-        | CloseReason::Fault(_)
-        | CloseReason::Lost(_) => Failure::Left,
+        CloseReason::Local | CloseReason::Remote(_) | CloseReason::Fault(_) | CloseReason::Lost(_) => {
+            Failure::Left
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn tell(transports: Transports, discovery: Discovery, stop: Can
             discovery.report(Report::Connected(key, connected)).await;
         }
         for (key, stack) in told.difference(&here) {
-            discovery.report(Report::Disconnected(*key, *stack, Failure::Left)).await;
+            discovery.report(Report::Disconnected(*key, *stack, true, Failure::Left)).await;
         }
         told = here;
         tokio::select! {

@@ -60,7 +60,7 @@ pub(crate) struct Dialing {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) since: Instant,
-    /// One a stack.
+    /// At most one of each kind.
     pub(crate) links: Vec<Link>,
     pub(crate) role: Role,
     pub(crate) client: String,
@@ -68,7 +68,7 @@ pub(crate) struct Connection {
     pub(crate) leaving: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Link {
     pub(crate) stack: Stack,
     pub(crate) inbound: bool,

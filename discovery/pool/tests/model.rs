@@ -121,8 +121,8 @@ struct Model {
     config: PoolConfig,
     now: Instant,
     dialing: BTreeSet<NodeKey>,
-    /// Whether we dialed, by key and stack.
-    sessions: BTreeMap<(NodeKey, Stack), bool>,
+    /// With whether they are inbound.
+    sessions: BTreeSet<(NodeKey, Stack, bool)>,
     named: BTreeSet<NodeKey>,
     myself: BTreeSet<NodeKey>,
     banished: BTreeMap<NodeKey, Instant>,
@@ -143,7 +143,7 @@ impl Model {
             config,
             now,
             dialing: BTreeSet::new(),
-            sessions: BTreeMap::new(),
+            sessions: BTreeSet::new(),
             named: BTreeSet::new(),
             myself: BTreeSet::new(),
             banished: BTreeMap::new(),
@@ -151,11 +151,11 @@ impl Model {
     }
 
     fn is_dialed(&self, key: &NodeKey) -> bool {
-        self.sessions.iter().any(|((peer, _), dialed)| peer == key && *dialed)
+        self.sessions.iter().any(|(peer, _, inbound)| peer == key && !inbound)
     }
 
     fn dialed(&self) -> BTreeSet<NodeKey> {
-        self.sessions.iter().filter(|(_, dialed)| **dialed).map(|((key, _), _)| *key).collect()
+        self.sessions.iter().filter(|(_, _, inbound)| !inbound).map(|(key, ..)| *key).collect()
     }
 
     fn take(&mut self, call: Call) {
@@ -188,7 +188,7 @@ impl Model {
             Call::Fail(place, why) if !dialing.is_empty() => {
                 let key = dialing[place % dialing.len()];
                 self.dialing.remove(&key);
-                let connected = self.sessions.keys().any(|(peer, _)| *peer == key);
+                let connected = self.sessions.iter().any(|(peer, ..)| *peer == key);
                 self.pool.handle_failure(key, why, now);
                 if !connected {
                     self.note(key, why);
@@ -196,8 +196,8 @@ impl Model {
             }
             Call::Come(node, stack, role) if node != 0 => self.connect(key(node), stack, true, role),
             Call::End(place, why) if !sessions.is_empty() => {
-                let (key, stack) = *sessions.keys().nth(place % sessions.len()).expect("in range");
-                self.end(key, stack, why);
+                let (key, stack, inbound) = *sessions.iter().nth(place % sessions.len()).expect("in range");
+                self.end(key, stack, inbound, why);
             }
             Call::Value(node, answers, failures) => {
                 let latency = Duration::from_millis(failures);
@@ -225,15 +225,15 @@ impl Model {
     }
 
     fn connect(&mut self, key: NodeKey, stack: Stack, inbound: bool, role: Role) {
-        self.sessions.insert((key, stack), !inbound);
+        self.sessions.insert((key, stack, inbound));
         let connected = Connected { stack, inbound, role, client: "é".repeat(100) };
         self.pool.handle_connected(key, connected, self.now);
     }
 
-    fn end(&mut self, key: NodeKey, stack: Stack, why: Failure) {
-        self.sessions.remove(&(key, stack));
-        self.pool.handle_disconnected(key, stack, why, self.now);
-        if !self.dialing.contains(&key) && self.sessions.keys().all(|(peer, _)| *peer != key) {
+    fn end(&mut self, key: NodeKey, stack: Stack, inbound: bool, why: Failure) {
+        self.sessions.remove(&(key, stack, inbound));
+        self.pool.handle_disconnected(key, stack, inbound, why, self.now);
+        if !self.dialing.contains(&key) && self.sessions.iter().all(|(peer, ..)| *peer != key) {
             self.note(key, why);
         }
     }
@@ -253,10 +253,9 @@ impl Model {
             assert!(!self.named.contains(&key), "a named peer is evicted");
             let liar = self.banished.contains_key(&key) || self.myself.contains(&key);
             assert!(self.is_dialed(&key) || liar, "one who came is evicted");
-            for stack in [Stack::Devp2p, Stack::Libp2p] {
-                if self.sessions.contains_key(&(key, stack)) {
-                    self.end(key, stack, Failure::Stopped);
-                }
+            let sessions = self.sessions.clone();
+            for (key, stack, inbound) in sessions.into_iter().filter(|(peer, ..)| *peer == key) {
+                self.end(key, stack, inbound, Failure::Stopped);
             }
         }
         while let Some(dial) = self.pool.poll_dial(self.now) {
@@ -283,7 +282,7 @@ impl Model {
         assert_ne!(key, self.config.me, "ourselves");
         assert!(!self.myself.contains(&key), "ourselves by another key");
         assert!(!self.dialing.contains(&key), "dialed twice at once");
-        assert!(self.sessions.keys().all(|(peer, _)| *peer != key), "connected already");
+        assert!(self.sessions.iter().all(|(peer, ..)| *peer != key), "connected already");
         assert!(!dial.ways.is_empty(), "no way");
         if self.named.contains(&key) {
             return;

@@ -71,8 +71,9 @@ impl Pool {
         let link = Link { stack, inbound };
         match &mut node.connected {
             Some(connection) => {
-                connection.links.retain(|known| known.stack != stack);
-                connection.links.push(link);
+                if !connection.links.contains(&link) {
+                    connection.links.push(link);
+                }
                 connection.role = role;
                 if !client.is_empty() {
                     connection.client = client;
@@ -102,11 +103,20 @@ impl Pool {
         self.events.counts_changed = true;
     }
 
-    /// A session ended. The peer is gone when it was the last one.
-    pub fn handle_disconnected(&mut self, key: NodeKey, stack: Stack, why: Failure, now: Instant) {
+    /// A session ended. The peer is gone when it was the last one. Of two who dial each other at the same time one
+    /// session takes the other's place, and the end of the one may be told after the beginning of the other: so it
+    /// matters whether it was the `inbound` one that ended.
+    pub fn handle_disconnected(
+        &mut self,
+        key: NodeKey,
+        stack: Stack,
+        inbound: bool,
+        why: Failure,
+        now: Instant,
+    ) {
         let Some(node) = self.nodes.get_mut(&key) else { return };
         let Some(connection) = &mut node.connected else { return };
-        connection.links.retain(|link| link.stack != stack);
+        connection.links.retain(|link| *link != Link { stack, inbound });
         self.events.counts_changed = true;
         if connection.links.is_empty() {
             self.end(key, why, now);

@@ -114,8 +114,8 @@ fn events_tell_who_came_and_went_and_then_the_counts() {
 
     pool.handle_connected(key, dialed(), now);
     pool.handle_connected(key, on(Stack::Libp2p, true, Role::Relay), now);
-    pool.handle_disconnected(key, Stack::Devp2p, Failure::Left, now + secs(3));
-    pool.handle_disconnected(key, Stack::Libp2p, Failure::Left, now + secs(4));
+    pool.handle_disconnected(key, Stack::Devp2p, false, Failure::Left, now + secs(3));
+    pool.handle_disconnected(key, Stack::Libp2p, true, Failure::Left, now + secs(4));
 
     let events: Vec<PoolEvent> = std::iter::from_fn(|| pool.poll_event()).collect();
     let [connected, disconnected, PoolEvent::Summary(summary)] = events.as_slice() else {
@@ -139,7 +139,7 @@ fn events_that_nobody_fetches_do_not_pile_up() {
 
     for _ in 0..crate::MAX_EVENTS {
         pool.handle_connected(key, dialed(), now);
-        pool.handle_disconnected(key, Stack::Devp2p, Failure::TooManyPeers, now);
+        pool.handle_disconnected(key, Stack::Devp2p, false, Failure::TooManyPeers, now);
     }
 
     let events = std::iter::from_fn(|| pool.poll_event()).count();

@@ -1,6 +1,9 @@
 //! What the pool tells of itself.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use causeway_wire::NodeKey;
 
@@ -87,7 +90,10 @@ fn info(key: NodeKey, node: &Node, now: Instant) -> PeerInfo {
         source: node.source,
         state,
         stacks: connection
-            .map(|connection| connection.links.iter().map(|link| link.stack.to_string()).collect())
+            .map(|connection| {
+                let stacks: BTreeSet<_> = connection.links.iter().map(|link| link.stack).collect();
+                stacks.into_iter().map(|stack| stack.to_string()).collect()
+            })
             .unwrap_or_default(),
         inbound: connection.is_some_and(|connection| !connection.is_dialed()),
         client: connection.map(|connection| connection.client.clone()).unwrap_or_default(),

@@ -262,7 +262,7 @@ impl World {
 
     fn hang_up(&mut self, key: NodeKey, why: Failure) {
         if self.connected.remove(&key) {
-            self.pool.handle_disconnected(key, Stack::Devp2p, why, self.now);
+            self.pool.handle_disconnected(key, Stack::Devp2p, false, why, self.now);
         }
     }
 

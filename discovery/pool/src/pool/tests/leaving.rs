@@ -13,10 +13,29 @@ fn a_peer_on_both_stacks_is_one_peer() {
     pool.handle_connected(key, on(Stack::Libp2p, true, Role::LesFullNode), now);
 
     assert_eq!(pool.summary().connected, 1);
-    pool.handle_disconnected(key, Stack::Devp2p, Failure::Left, now);
+    pool.handle_disconnected(key, Stack::Devp2p, false, Failure::Left, now);
     assert_eq!(pool.summary().connected, 1);
     assert_eq!(dials(&mut pool, now + secs(3_600)), []);
-    pool.handle_disconnected(key, Stack::Libp2p, Failure::Left, now);
+    pool.handle_disconnected(key, Stack::Libp2p, true, Failure::Left, now);
+    assert_eq!(pool.summary().connected, 0);
+}
+
+#[test]
+fn a_session_that_another_replaced_ends_alone() {
+    let now = Instant::now();
+    let mut pool = pool(now);
+    let key = take(&mut pool, 1, Source::Dns, now);
+    dials(&mut pool, now);
+
+    // We dialed each other at the same time; the inbound session took the place of ours.
+    pool.handle_connected(key, on(Stack::Libp2p, true, Role::LightPeer), now);
+    pool.handle_connected(key, on(Stack::Libp2p, false, Role::Relay), now);
+    pool.handle_disconnected(key, Stack::Libp2p, false, Failure::AlreadyConnected, now);
+
+    assert_eq!(pool.summary().connected, 1);
+    assert_eq!(pool.peers(now)[0].stacks, ["libp2p"]);
+    assert_eq!(dials(&mut pool, now + secs(3_600)), []);
+    pool.handle_disconnected(key, Stack::Libp2p, true, Failure::Left, now);
     assert_eq!(pool.summary().connected, 0);
 }
 
@@ -66,7 +85,7 @@ fn who_came_and_left_is_forgotten_unless_it_may_be_dialed() {
     let unknown = record(2).key();
     for key in [known, unknown] {
         pool.handle_connected(key, on(Stack::Libp2p, true, Role::Relay), now);
-        pool.handle_disconnected(key, Stack::Libp2p, Failure::Left, now + secs(60));
+        pool.handle_disconnected(key, Stack::Libp2p, true, Failure::Left, now + secs(60));
     }
 
     assert_eq!(pool.nodes.keys().copied().collect::<Vec<_>>(), [known]);
@@ -90,7 +109,7 @@ fn one_too_many_makes_the_least_worthy_stranger_leave() {
 
     let least = record(3).key();
     assert_eq!((pool.poll_evict(now), pool.poll_evict(now)), (Some(least), None));
-    pool.handle_disconnected(least, Stack::Devp2p, Failure::Stopped, now);
+    pool.handle_disconnected(least, Stack::Devp2p, false, Failure::Stopped, now);
     assert_eq!(pool.poll_evict(now), None);
     assert_eq!(pool.summary().connected, 3);
 }
@@ -122,12 +141,12 @@ fn a_liar_is_shown_out_and_not_heard_of_for_an_hour() {
 
     assert!(pool.memory(now, 1).is_empty());
     assert_eq!(pool.poll_evict(now), Some(key));
-    pool.handle_disconnected(key, Stack::Devp2p, Failure::Stopped, now);
+    pool.handle_disconnected(key, Stack::Devp2p, false, Failure::Stopped, now);
     assert_eq!(pool.nodes.len(), 0);
     assert_eq!(pool.handle_record(record(1), Source::Dns, now), Err(Refused::Banished));
     pool.handle_connected(key, on(Stack::Devp2p, true, Role::LesFullNode), now);
     assert_eq!(pool.poll_evict(now), Some(key), "it came back by itself");
-    pool.handle_disconnected(key, Stack::Devp2p, Failure::Stopped, now);
+    pool.handle_disconnected(key, Stack::Devp2p, true, Failure::Stopped, now);
     assert_eq!(pool.handle_record(record(1), Source::Dns, now + BANISHED), Ok(()));
 }
 

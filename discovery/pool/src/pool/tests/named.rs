@@ -76,7 +76,7 @@ fn a_session_that_ends_at_once_is_one_more_failure() {
     pool.handle_failure(key, Failure::Unreachable, now);
 
     pool.handle_connected(key, dialed(), now);
-    pool.handle_disconnected(key, Stack::Devp2p, Failure::Unreachable, now);
+    pool.handle_disconnected(key, Stack::Devp2p, false, Failure::Unreachable, now);
 
     assert_eq!(wait(&pool, now), secs(2));
 }
@@ -158,7 +158,7 @@ fn a_named_node_that_lies_is_dialed_again_after_a_minute() {
 
     pool.handle_lie(key, now);
     assert_eq!(pool.poll_evict(now), None);
-    pool.handle_disconnected(key, Stack::Devp2p, Failure::Lied, now);
+    pool.handle_disconnected(key, Stack::Devp2p, false, Failure::Lied, now);
 
     assert_eq!(wait(&pool, now), secs(60));
 }

@@ -271,7 +271,7 @@ fn who_comes_back_to_a_full_table_competes_like_everybody() {
     take(&mut pool, 1, Source::Dns, now);
     let worst = take(&mut pool, 2, Source::Discv5, now);
 
-    pool.handle_disconnected(guest, Stack::Devp2p, Failure::TooManyPeers, now + secs(60));
+    pool.handle_disconnected(guest, Stack::Devp2p, true, Failure::TooManyPeers, now + secs(60));
 
     assert_eq!(pool.nodes.len(), 2);
     assert!(!pool.nodes.contains_key(&worst));
