@@ -22,7 +22,7 @@ use super::{
     is_relay,
     quiet::{Quiet, Side},
 };
-use crate::udp::{TalkError, Udp};
+use crate::udp::{RequestError, TalkError, Udp};
 
 /// What the driver goes by.
 pub(super) struct Settings {
@@ -201,6 +201,12 @@ impl Driver {
                 return;
             }
             Some(Ok(body)) => decode_all(&body).map_err(|error| error.to_string()),
+            // The advertiser knows by its own clock, and asks once more: the waiting before is not to be lost.
+            None | Some(Err(TalkError::Request(RequestError::Timeout))) if side == Side::Advertise => {
+                debug!(%node, "a registrar does not answer");
+                self.answers.registrar().forget_node(node);
+                return;
+            }
             Some(Err(error)) => Err(error.to_string()),
             None => Err("no answer in time".to_owned()),
         };
