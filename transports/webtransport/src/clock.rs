@@ -67,7 +67,8 @@ impl Clock for ManualClock {
     fn until(&self, time: SystemTime) -> BoxFuture<'static, ()> {
         let mut shown = self.0.subscribe();
         Box::pin(async move {
-            if shown.wait_for(|now| *now >= time).await.is_err() {
+            let there = *shown.borrow_and_update() >= time;
+            if !there && shown.changed().await.is_err() {
                 std::future::pending().await // nobody is left who could set it
             }
         })
