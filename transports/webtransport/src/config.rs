@@ -28,7 +28,7 @@ pub struct Limits {
     pub handshake_time: Duration,
     /// Most bytes of the request's header fields, packed and unpacked. Default 8 KiB.
     pub headers: usize,
-    /// Streams of the peer open at once; each costs some hundred bytes from the start. Default 128.
+    /// Streams of the peer open at once; quinn takes room for each from the start. Default 64.
     pub streams: u32,
     /// Bytes of one stream that may wait unread. Default 1 MiB; with the round trip time it bounds the speed.
     pub stream_window: u32,
@@ -52,7 +52,7 @@ impl Default for Limits {
             retry_from: 64,
             handshake_time: Duration::from_secs(10),
             headers: 8 << 10,
-            streams: 128,
+            streams: 64,
             stream_window: 1 << 20,
             connection_window: 4 << 20,
             send_window: 4 << 20,

@@ -3,7 +3,23 @@
 //! Owns: certificates that are known by their hash, HTTP/3 as far as CONNECT takes it, sessions and their
 //! streams, the addresses a listener has, and its limits.
 //! Must not know: which protocols run on the streams, who the peers are, what they are let do.
-//! Start at: [`Transport`].  Told by: `tests/listener.rs`, `tests/limits.rs`, `tests/go_libp2p.rs`.
+//! Start at: [`Transport`].  Told by: `tests/listener.rs`, `limits.rs`, `storms.rs`, `go_libp2p.rs`.
+//!
+//! ```no_run
+//! use libp2p::{SwarmBuilder, ping};
+//! use webtransport::{Config, Transport};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut swarm = SwarmBuilder::with_new_identity()
+//!     .with_tokio()
+//!     .with_other_transport(|identity| Ok(Transport::new(Config::new(identity)?)?))?
+//!     .with_behaviour(|_| ping::Behaviour::default())?
+//!     .build();
+//! swarm.listen_on("/ip4/0.0.0.0/udp/4001/quic-v1/webtransport".parse()?)?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod address;
 mod certificate;
