@@ -127,7 +127,16 @@ async fn found_all(
 async fn full_nodes(relay: &Relay, keys: &[String], begun: Instant) -> anyhow::Result<f64> {
     let what = format!("{} with {FULL_NODES} full nodes", relay.peer.name);
     relay.until_peers(&what, LIMIT, |peers| all_connected(peers, keys)).await?;
+    // Connected is not enough: those are asked that took us for a client.
+    relay.until(&what, LIMIT, |status| geths_asked(status) == FULL_NODES).await?;
     Ok(begun.elapsed().as_secs_f64())
+}
+
+/// How many geths a relay can ask.
+fn geths_asked(status: &Value) -> usize {
+    let is_geth =
+        |upstream: &&Value| upstream["client"].as_str().is_some_and(|name| name.starts_with("geth-"));
+    status["upstreams"].as_array().map_or(0, |upstreams| upstreams.iter().filter(is_geth).count())
 }
 
 /// Whether these are connected as full nodes.
@@ -202,6 +211,7 @@ async fn unbroken(relays: &[&Relay], geths: &mut [Geth], keys: &[String]) -> any
         for relay in relays {
             let what = format!("{} keeps its full nodes", relay.peer.name);
             relay.until_peers(&what, Duration::ZERO, |peers| all_connected(peers, keys)).await?;
+            relay.until(&what, Duration::ZERO, |status| geths_asked(status) == FULL_NODES).await?;
         }
         sleep(Duration::from_millis(200)).await;
     }
