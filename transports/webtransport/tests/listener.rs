@@ -116,6 +116,39 @@ async fn a_removed_listener_drains_its_sessions_and_lets_nobody_in() {
 }
 
 #[tokio::test]
+async fn the_port_of_a_removed_listener_is_free_once_its_last_session_is_gone() {
+    let (mut node, address) = Node::start(|_| ()).await;
+    let (client, _) = Client::session(&address, &Keypair::generate_ed25519()).await.expect("a session");
+    node.session().await;
+    let (socket, _) = target(&address);
+
+    node.remove_listener().await;
+    node.expired().await;
+    assert!(std::net::UdpSocket::bind(socket).is_err(), "the session still needs it");
+    client.connection.close(0_u32.into(), b"");
+
+    // QUIC lets a connection drain for some round trips; nothing says when that is over.
+    let free = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        while std::net::UdpSocket::bind(socket).is_err() {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(kit::PATIENCE, free).await.expect("the port is free");
+}
+
+#[tokio::test]
+async fn ipv6_leads_to_a_session_too() {
+    let loopback: Multiaddr = "/ip6/::1/udp/0/quic-v1/webtransport".parse().expect("an address");
+    let mut node = Node::listen(loopback, |_| ());
+    let address = node.address().await;
+
+    let (client, _) = Client::session(&address, &Keypair::generate_ed25519()).await.expect("a session");
+
+    assert!(client.echoes(b"over IPv6").await);
+}
+
+#[tokio::test]
 async fn a_session_that_we_close_is_closed_with_a_capsule() {
     let (mut node, address) = Node::start(|_| ()).await;
     let (mut client, _) = Client::session(&address, &Keypair::generate_ed25519()).await.expect("a session");
