@@ -524,7 +524,7 @@ fn recall(pool: &mut Pool, file: &PathBuf, now: std::time::Instant) -> Vec<Recor
     };
     let memory = text
         .map_err(|error| error.to_string())
-        .and_then(|text| Memory::from_json(&text).map_err(|error| error.to_string()));
+        .and_then(|text| Memory::from_json(&text).map_err(|error| in_full(&error)));
     match memory {
         Ok(memory) => {
             let records = memory.records().cloned().collect();
@@ -537,6 +537,12 @@ fn recall(pool: &mut Pool, file: &PathBuf, now: std::time::Instant) -> Vec<Recor
             Vec::new()
         }
     }
+}
+
+/// An error with what caused it.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn unix() -> u64 {

@@ -90,8 +90,19 @@ impl Node {
         speaks: Speaks,
         bootnodes: Vec<Bootnode>,
     ) -> Self {
+        Self::start_on(SocketAddr::new(ip, 0), reach, number, speaks, bootnodes).await
+    }
+
+    async fn start_on(
+        addr: SocketAddr,
+        reach: Reach,
+        number: u8,
+        speaks: Speaks,
+        bootnodes: Vec<Bootnode>,
+    ) -> Self {
         let secret = SecretKey::from_secret_bytes([number; 32]).expect("valid secret");
-        let sockets = Sockets::bind(SocketAddr::new(ip, 0)).expect("a port");
+        let sockets = Sockets::bind(addr).expect("a port");
+        let ip = addr.ip();
         let port = Some(sockets.port());
         // The crate `discv5` does not fall back to the v4 port.
         let contents = match ip {
@@ -220,6 +231,23 @@ async fn five_meet(numbers: [u8; 5], speaks: Speaks) -> BTreeSet<Source> {
 
     end_all(nodes).await;
     found.into_iter().flatten().map(|found| found.source).collect()
+}
+
+#[tokio::test]
+async fn a_bootnode_that_comes_late_is_asked_though_another_node_is_known() {
+    let dead = Node::start(1, Speaks::Discv5, Vec::new()).await;
+    let (bootnode, addr) = (dead.as_record(), dead.addr());
+    dead.end().await;
+    let mut node = Node::start(2, Speaks::Discv5, bootnode).await;
+    let first = Node::start(3, Speaks::Discv5, node.as_record()).await;
+    node.find(BTreeSet::from([first.id()])).await;
+
+    let late = Node::start_on(addr, Reach::Local, 1, Speaks::Discv5, Vec::new()).await;
+
+    node.find(BTreeSet::from([late.id()])).await;
+    for node in [node, first, late] {
+        node.end().await;
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use alloy_primitives::B256;
 use causeway_records::{Enode, EnodeError, Record, RecordError};
 
 /// A node to begin at.
@@ -25,6 +26,16 @@ pub enum BootnodeError {
     /// Not an enode URL.
     #[error("not an enode URL")]
     Enode(#[from] EnodeError),
+}
+
+impl Bootnode {
+    /// Its node id.
+    pub fn node_id(&self) -> B256 {
+        match self {
+            Self::Record(record) => record.node_id(),
+            Self::Enode(enode) => enode.key.node_id(),
+        }
+    }
 }
 
 impl FromStr for Bootnode {

@@ -130,17 +130,13 @@ impl Driver {
         }
         let frames = (!discv5).then(|| sockets.read(&tasks, stop));
         let discv4 = discv4.then(|| V4::new(secret_key, tcp, reach, &own, sockets.clone()));
-        let bootnode_id = |node: &Bootnode| match node {
-            Bootnode::Record(record) => record.node_id(),
-            Bootnode::Enode(enode) => enode.key.node_id(),
-        };
         Ok(Self {
             shared,
             tasks,
             own_id: own.node_id(),
             reach,
             record,
-            bootnode_ids: bootnodes.iter().map(bootnode_id).collect(),
+            bootnode_ids: bootnodes.iter().map(Bootnode::node_id).collect(),
             bootnodes,
             events,
             discv4,

@@ -14,6 +14,10 @@ use super::{
     Done, Driver, Lookup,
 };
 
+/// With fewer nodes in the table the bootnodes that are not among them are asked again: whoever came first may know
+/// nobody else.
+const FEW_NODES: usize = 8;
+
 impl Driver {
     /// Plans a visit to the node of the table that was not visited for longest.
     pub(super) fn take_turn(&mut self, now: Instant) {
@@ -63,13 +67,17 @@ impl Driver {
         if self.lookup == Lookup::UnderWay {
             return;
         }
-        let empty =
-            self.shared.with(|discv5| discv5.with_kbuckets(|table| table.read().iter_ref().next().is_none()));
-        if empty != Some(false) {
+        let known = self
+            .shared
+            .with(|discv5| discv5.with_kbuckets(|table| table.read().iter_ref().take(FEW_NODES).count()))
+            .unwrap_or(0);
+        if known < FEW_NODES {
+            self.greet_bootnodes();
+        }
+        if known == 0 {
             if self.lookup == Lookup::Over {
                 self.lookup = Lookup::Wanted;
             }
-            self.greet_bootnodes();
             return;
         }
         let target = match self.lookup {
@@ -82,7 +90,7 @@ impl Driver {
         }
     }
 
-    /// Asks the bootnodes for a sign of life, which brings them into the table.
+    /// Asks the bootnodes that are not in the table for a sign of life, which brings them there.
     pub(super) fn greet_bootnodes(&mut self) {
         if self.greetings > 0 {
             return;
@@ -90,6 +98,7 @@ impl Driver {
         let bootnodes = std::mem::take(&mut self.bootnodes);
         for node in &bootnodes {
             match node {
+                known if self.is_in_table(known) => {}
                 Bootnode::Record(record) => {
                     if let Some(enr) = to_enr(record).filter(|enr| self.can_reach(enr)) {
                         self.visits.plan(enr, Instant::now());
@@ -99,6 +108,11 @@ impl Driver {
             }
         }
         self.bootnodes = bootnodes;
+    }
+
+    fn is_in_table(&self, node: &Bootnode) -> bool {
+        let id = NodeId::new(&node.node_id().0);
+        self.shared.with(|discv5| discv5.find_enr(&id).is_some()) == Some(true)
     }
 
     fn greet(&mut self, enode: &Enode) {
