@@ -90,7 +90,7 @@ impl Relay {
     }
 
     /// Starts a relay on loopback with its own datadir, which stays from one start of this name to the next.
-    async fn start_with(
+    pub(super) async fn start_with(
         stage: &Stage,
         name: &str,
         genesis: &Path,

@@ -6,6 +6,7 @@ mod dns;
 mod ethereumjs;
 mod find_each_other;
 mod hostile;
+mod hostile_udp;
 mod killed;
 mod light_by_list;
 mod light_client;
@@ -91,6 +92,11 @@ pub(super) const ALL: &[Row] = &[
         name: "hostile",
         what: "light peers that break the rules",
         run: |stage| Box::pin(hostile::run(stage)),
+    },
+    Row {
+        name: "hostile-udp",
+        what: "floods of discv4 and discv5 while a light peer reads",
+        run: |stage| Box::pin(hostile_udp::run(stage)),
     },
     Row {
         name: "discv5-conformance",
