@@ -140,6 +140,8 @@ pub enum Order {
 pub enum Report {
     /// A peer is connected.
     Connected(NodeKey, Connected),
+    /// A peer that came by itself serves, and waits for our dial.
+    Offer(NodeKey),
     /// What a connected peer turned out to be.
     Role(NodeKey, Role),
     /// A session ended; whether it was an inbound one.
@@ -218,7 +220,8 @@ impl Discovery {
         }
         let (udp, topics) = (sources.udp.clone(), sources.topics.clone());
         let handle = Self { messages, events: events.clone(), record, udp, topics };
-        let task = Task { pool, own, nat, peers_file, sources, inbox, orders, events, dirty: false };
+        let task =
+            Task { pool, own, nat, peers_file, sources, inbox, orders, events, dirty: false, unsaved: false };
         tasks.spawn(task.run(stop).instrument(info_span!("discovery")));
         Ok((handle, taken))
     }
@@ -343,6 +346,8 @@ struct Task {
     events: broadcast::Sender<Arc<PoolEvent>>,
     /// Something is to be written to disk.
     dirty: bool,
+    /// It could not be written last time.
+    unsaved: bool,
 }
 
 impl Task {
@@ -409,6 +414,7 @@ impl Task {
         let now = Instant::now().into_std();
         match report {
             Report::Connected(key, connected) => self.pool.handle_connected(key, connected, now),
+            Report::Offer(key) => self.pool.handle_offer(key, now),
             Report::Role(key, role) => self.pool.handle_role(key, role),
             Report::Disconnected(key, stack, inbound, why) => {
                 self.pool.handle_disconnected(key, stack, inbound, why, now);
@@ -506,8 +512,13 @@ impl Task {
         let memory = self.pool.memory(Instant::now().into_std(), unix());
         let written =
             memory.to_json().map_err(io::Error::other).and_then(|text| replace(file, text.as_bytes()));
-        if let Err(error) = written {
-            warn!(file = %file.display(), %error, "what was learned of peers cannot be kept");
+        match written {
+            Ok(()) => self.unsaved = false,
+            // Once is enough: it is tried again every minute.
+            Err(error) if !std::mem::replace(&mut self.unsaved, true) => {
+                warn!(file = %file.display(), %error, "what was learned of peers cannot be kept");
+            }
+            Err(error) => debug!(%error, "what was learned of peers still cannot be kept"),
         }
     }
 }

@@ -16,6 +16,10 @@ use super::rate::Subnet;
 /// How long a vote counts.
 const VALID: Duration = Duration::from_secs(300);
 
+/// An address that was told stands for so long, whatever comes after it: each change is a new record, which all who
+/// know us fetch, and enough liars could call for one with each of their votes.
+const STEADY: Duration = Duration::from_secs(300);
+
 /// Votes kept; further voters are not heard until older votes have run out.
 const MAX_VOTES: usize = 1024;
 
@@ -55,12 +59,14 @@ pub(super) struct Votes {
     reach: Reach,
     /// Each voter's latest, for each of our address families.
     votes: BTreeMap<(Voter, bool), (SocketAddr, Instant)>,
+    /// What was told of each family, and when it changed.
+    told: BTreeMap<bool, (SocketAddr, Instant)>,
 }
 
 impl Votes {
     /// `needed` voters decide, at least one.
     pub(super) fn new(needed: usize, reach: Reach) -> Self {
-        Self { needed: needed.max(1), reach, votes: BTreeMap::new() }
+        Self { needed: needed.max(1), reach, votes: BTreeMap::new(), told: BTreeMap::new() }
     }
 
     /// Counts that `from` sees us at `addr`; the address of that family that now has the votes it needs.
@@ -77,7 +83,15 @@ impl Votes {
         if self.votes.len() < MAX_VOTES || self.votes.contains_key(&key) {
             self.votes.insert(key, (addr, now));
         }
-        self.winner(addr.is_ipv4())
+        let winner = self.winner(addr.is_ipv4())?;
+        match self.told.get(&addr.is_ipv4()) {
+            Some((told, _)) if *told == winner => {}
+            Some((_, at)) if now.duration_since(*at) < STEADY => return None,
+            Some(_) | None => {
+                self.told.insert(addr.is_ipv4(), (winner, now));
+            }
+        }
+        Some(winner)
     }
 
     fn winner(&self, v4: bool) -> Option<SocketAddr> {
@@ -146,6 +160,22 @@ mod tests {
         assert_eq!(votes.count(voter(3, 1), addr(US), start), None);
         assert_eq!(votes.count(voter(4, 1), addr(US), start), None); // 4 to 3
         assert_eq!(votes.count(voter(5, 1), addr(US), start), Some(addr(US))); // 5 to 3
+    }
+
+    #[test]
+    fn what_was_told_stands_for_a_while() {
+        let start = Instant::now();
+        let mut votes = Votes::new(2, Reach::Public);
+        let mut agree = |said: &str, at: Instant| {
+            votes.count(voter(1, 1), addr(said), at);
+            votes.count(voter(2, 1), addr(said), at)
+        };
+
+        assert_eq!(agree(US, start), Some(addr(US)));
+        assert_eq!(agree(LIE, start + Duration::from_secs(1)), None);
+        assert_eq!(agree(US, start + Duration::from_secs(2)), Some(addr(US)));
+        assert_eq!(agree(LIE, start + STEADY), Some(addr(LIE)));
+        assert_eq!(agree(US, start + STEADY + Duration::from_secs(1)), None);
     }
 
     #[test]
