@@ -8,8 +8,10 @@ use std::{
 };
 
 use alloy_primitives::B256;
-use anyhow::Context;
-use causeway_bridge::{Backend, Counts, Follower, FullNodes, Service, Verified, VerifiedConfig};
+use anyhow::{Context, bail};
+use causeway_bridge::{
+    Backend, Counts, Follower, FullNodes, Service, Ushered, Verified, VerifiedConfig, usher,
+};
 use causeway_discovery::{
     Discovery, DiscoveryConfig, Looking, Nat, Order, OwnRecord, Report,
     udp::{Bootnode, Sockets, TalkRegistry},
@@ -17,7 +19,9 @@ use causeway_discovery::{
 use causeway_pool::{Named, PoolConfig, Source};
 use causeway_records::{Reach, dns_tree::Link};
 use causeway_translate::{AccountKeyForm, ChainIdentity, ClientConfig, ServerConfig};
-use causeway_transports::{DialGuard, Incoming, Limits, Transports, TransportsConfig};
+use causeway_transports::{
+    CertificateFiles, DialGuard, Incoming, Limits, Lists, SecureWebSocket, Transports, TransportsConfig,
+};
 use causeway_verify::{ChainSpec, HeaderChain, Root};
 use causeway_wire::{Stack, les::Version};
 use secp256k1::SecretKey;
@@ -53,6 +57,9 @@ const UPSTREAM_QUEUE: usize = 1024;
 /// How long connections may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(3);
 
+/// WebSocket over TLS unless --port.wss says otherwise.
+const WSS_PORT: u16 = 30316;
+
 /// Where each listener binds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
@@ -79,6 +86,33 @@ impl Ports {
     /// The address that listeners bind.
     pub(crate) fn addr(&self) -> IpAddr {
         self.addr
+    }
+}
+
+/// WebSocket over TLS, if there is a certificate for it.
+///
+/// # Errors
+/// If only a part of what it needs was given.
+pub(crate) fn secure_websocket(
+    args: &ListenArgs,
+    default_addr: IpAddr,
+) -> anyhow::Result<Option<SecureWebSocket>> {
+    match (&args.tls_cert, &args.tls_key) {
+        (Some(cert), Some(key)) => Ok(Some(SecureWebSocket {
+            addr: SocketAddr::new(
+                args.addr.unwrap_or(default_addr),
+                args.port_wss.or(args.ports).unwrap_or(WSS_PORT),
+            ),
+            certificate: CertificateFiles { cert: cert.clone(), key: key.clone() },
+            names: args.tls_names.clone(),
+        })),
+        (Some(_), None) => bail!("--tls.cert needs --tls.key: the certificate's private key, as a PEM file"),
+        (None, Some(_)) => bail!("--tls.key needs --tls.cert: the certificate of this key, as a PEM file"),
+        (None, None) if args.port_wss.is_some() || !args.tls_names.is_empty() => bail!(
+            "--port.wss and --tls.name are for WebSocket over TLS: name a certificate with --tls.cert and its key \
+             with --tls.key, too"
+        ),
+        (None, None) => Ok(None),
     }
 }
 
@@ -128,6 +162,8 @@ pub(crate) struct RelayConfig {
     pub(crate) secret_key: SecretKey,
     /// Where to listen.
     pub(crate) ports: Ports,
+    /// Where browsers come in from pages with TLS.
+    pub(crate) secure_websocket: Option<SecureWebSocket>,
     /// Light peers served at once.
     pub(crate) light_peers: usize,
     /// Bytes of verified answers kept.
@@ -167,7 +203,9 @@ pub(crate) fn transports_config(secret_key: SecretKey, ports: Option<Ports>) -> 
         libp2p_tcp: at(|ports| ports.libp2p),
         libp2p_quic: at(|ports| ports.libp2p),
         websocket: at(|ports| ports.ws),
+        secure_websocket: None,
         limits: Limits::default(),
+        lists: Lists::default(),
         external_addresses: Vec::new(),
         dial_guard: DialGuard::Any,
         rendezvous_server: None,
@@ -215,16 +253,26 @@ impl Relay {
     /// # Errors
     /// If a listener cannot bind; the message names it.
     pub(crate) async fn start(config: RelayConfig) -> anyhow::Result<Self> {
-        let RelayConfig { spec, checkpoint, peering, secret_key, ports, light_peers, cache_bytes } = config;
+        let RelayConfig {
+            spec,
+            checkpoint,
+            peering,
+            secret_key,
+            ports,
+            secure_websocket,
+            light_peers,
+            cache_bytes,
+        } = config;
         let listener = TcpListener::bind(ports.http).await.with_context(|| {
             format!("binding status and health to {}; choose another with --port.http", ports.http)
         })?;
         let http = listener.local_addr()?;
         let mut config = transports_config(secret_key, Some(ports));
+        config.secure_websocket = secure_websocket;
         config.dial_guard = dial_guard(peering.reach);
         config.rendezvous_server = Some(crate::rendezvous::limits(&spec));
         let (transports, incoming) = Transports::start(config).await.context(
-            "binding the listeners; choose other ports with --port.devp2p, --port.libp2p, --port.ws",
+            "starting the listeners (their ports: --port.devp2p, --port.libp2p, --port.ws, --port.wss)",
         )?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (discovery, orders) =
@@ -423,8 +471,10 @@ impl House {
             search,
         };
         self.tasks.spawn(rendezvous.run(self.stop.clone()));
+        let Ushered { light_peers, full_nodes } = usher(incoming, &self.tasks, self.stop.clone());
+        self.tasks.spawn(crate::inbound::offer(full_nodes, self.discovery.clone(), self.stop.clone()));
         info!(network = %self.spec.name, "serving light peers");
-        service.run(incoming, self.stop).await;
+        service.run(light_peers, self.stop).await;
         drop(known); // kept until here: the dialer waits for it while there is no root
     }
 }

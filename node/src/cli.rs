@@ -82,6 +82,21 @@ pub(crate) struct ListenArgs {
     /// Port of WebSocket (TCP); 30315 unless said otherwise.
     #[arg(long = "port.ws", value_name = "N", env = "CAUSEWAY_PORT__WS")]
     pub(crate) port_ws: Option<u16>,
+    /// Port of WebSocket over TLS (TCP), which browsers dial from every page; 30316 unless said otherwise. Needs
+    /// --tls.cert and --tls.key.
+    #[arg(long = "port.wss", value_name = "N", env = "CAUSEWAY_PORT__WSS")]
+    pub(crate) port_wss: Option<u16>,
+    /// Certificate for WebSocket over TLS, with its chain, as a PEM file (fullchain.pem); read again when it
+    /// changes.
+    #[arg(long = "tls.cert", value_name = "FILE", env = "CAUSEWAY_TLS__CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's private key, as a PEM file (privkey.pem).
+    #[arg(long = "tls.key", value_name = "FILE", env = "CAUSEWAY_TLS__KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// DNS name under which WebSocket over TLS is reached, NAME:PORT where the port is another outside; repeat the
+    /// flag or separate with commas. Those of the certificate unless given.
+    #[arg(long = "tls.name", value_name = "NAME[:PORT]", value_delimiter = ',', env = "CAUSEWAY_TLS__NAME")]
+    pub(crate) tls_names: Vec<String>,
     /// Port of status and health, always on 127.0.0.1 unless --http.addr says otherwise; 8688.
     #[arg(long = "port.http", value_name = "N", env = "CAUSEWAY_PORT__HTTP")]
     pub(crate) port_http: Option<u16>,

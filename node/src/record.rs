@@ -39,12 +39,18 @@ pub(crate) fn contents(transports: &Transports, eth: ForkId, udp: Option<u16>, n
             _ => {}
         }
     }
-    contents.multiaddrs = websockets(&listening, contents.ip.map(IpAddr::V4));
+    contents.multiaddrs = named(&transports.named_multiaddrs());
+    contents.multiaddrs.extend(websockets(&listening, contents.ip.map(IpAddr::V4)));
     contents
 }
 
 fn listening(transports: &Transports) -> Vec<Multiaddr> {
     transports.multiaddrs().iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// The secure WebSocket by its DNS names, in the short form of records: what every browser can dial.
+fn named(multiaddrs: &[String]) -> Vec<Multiaddr> {
+    multiaddrs.iter().filter_map(|text| text.replace("/tls/ws", "/wss").parse().ok()).collect()
 }
 
 /// The WebSocket listeners at `ip`: the only way in for a browser.
@@ -76,4 +82,27 @@ pub(crate) fn enode(transports: &Transports) -> String {
         IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
     };
     Enode::new(transports.node_key(), SocketAddr::new(ip, addr.port())).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_said_in_the_short_form() {
+        let said = named(&["/dns4/relay.example.org/tcp/443/tls/ws".to_owned()]);
+
+        assert_eq!(said, ["/dns4/relay.example.org/tcp/443/wss".parse().expect("multiaddr")]);
+    }
+
+    #[test]
+    fn only_plain_websockets_are_said_by_their_address() {
+        let listening: Vec<Multiaddr> = ["/ip4/127.0.0.1/tcp/1/ws", "/ip4/127.0.0.1/tcp/2/tls/ws"]
+            .map(|text| text.parse().expect("multiaddr"))
+            .to_vec();
+
+        let said = websockets(&listening, Some(IpAddr::from([192, 0, 2, 1])));
+
+        assert_eq!(said, ["/ip4/192.0.2.1/tcp/1/ws".parse().expect("multiaddr")]);
+    }
 }

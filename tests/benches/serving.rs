@@ -101,10 +101,12 @@ impl Relay {
             libp2p_tcp: here,
             libp2p_quic: here,
             websocket: here,
+            secure_websocket: None,
             external_addresses: Vec::new(),
             dial_guard: causeway_transports::DialGuard::Any,
             rendezvous_server: None,
             limits: Limits::default(),
+            lists: causeway_transports::Lists::default(),
         };
         let (transports, incoming) = Transports::start(config).await.expect("free ports");
         let addr = transports.devp2p_addr().expect("it listens");

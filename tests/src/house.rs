@@ -104,10 +104,12 @@ pub fn transports_config(secret_key: SecretKey, name: &str) -> TransportsConfig 
         libp2p_tcp: None,
         libp2p_quic: None,
         websocket: None,
+        secure_websocket: None,
         external_addresses: Vec::new(),
         dial_guard: causeway_transports::DialGuard::Any,
         rendezvous_server: None,
         limits: Limits { farewell: FAREWELL, ..Limits::default() },
+        lists: causeway_transports::Lists::default(),
     }
 }
 

@@ -183,10 +183,12 @@ fn config(
         libp2p_tcp: None,
         libp2p_quic: None,
         websocket: None,
+        secure_websocket: None,
         external_addresses: Vec::new(),
         dial_guard: causeway_transports::DialGuard::Any,
         rendezvous_server: None,
         limits: Limits::default(),
+        lists: causeway_transports::Lists::default(),
     }
 }
 

@@ -66,6 +66,7 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
     if shared.peers.contains(&peer) {
         return Err(DialError::AlreadyConnected);
     }
+    shared.rules().check(&peer, Some(addr.ip())).map_err(DialError::Denied)?;
     let stream = TcpStream::connect(addr).await.map_err(|source| DialError::Unreachable { addr, source })?;
     let config = Arc::clone(&shared.dialed);
     let connection = Connection::dial(config, key, randomness(), tcp::now());
@@ -80,7 +81,7 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
         }
     };
 
-    let facts = Facts { transport: "rlpx", client: greeting.client_id.clone() };
+    let facts = Facts { transport: "rlpx", client: greeting.client_id.clone(), ip: Some(addr.ip()) };
     let place = match shared.peers.admit_devp2p(peer, Direction::Dialed, facts, usize::MAX) {
         Ok(place) => place,
         Err(refusal) => {
@@ -89,6 +90,7 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
                     (DisconnectReason::AlreadyConnected, DialError::AlreadyConnected)
                 }
                 Refusal::TooMany => (DisconnectReason::TooManyPeers, DialError::TooManyPeers),
+                Refusal::Denied(denied) => (DisconnectReason::UselessPeer, DialError::Denied(denied)),
                 Refusal::Closing => (DisconnectReason::from_code(QUITTING), DialError::Closing),
             };
             link.close(reason);
@@ -96,6 +98,12 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
             return Err(error);
         }
     };
+    // Who is admitted is seen by whoever changes the lists meanwhile; the lists of before were asked above.
+    if let Err(denied) = shared.rules().check(&peer, Some(addr.ip())) {
+        link.close(DisconnectReason::UselessPeer);
+        shared.spawn_farewell(link);
+        return Err(DialError::Denied(denied));
+    }
     let about = About {
         id: place.id,
         peer,

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt::Write as _, io, net::SocketAddr, time::Duration};
 
-use causeway_host::{HostError, OpenError};
+use causeway_host::{Denied, HostError, OpenError};
 use causeway_rlpx::DisconnectReason;
 
 /// Why the transports did not start. Nothing stays bound then.
@@ -21,6 +21,11 @@ pub enum TransportsError {
     /// The libp2p host.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// A name of the secure WebSocket that is none.
+    #[error(
+        "{0:?} is not a DNS name, or NAME:PORT; it should look like relay.example.org or relay.example.org:443"
+    )]
+    Name(String),
 }
 
 /// Why a dial gave no session; each text says what to do.
@@ -38,6 +43,9 @@ pub enum DialError {
         /// Where it leads.
         addr: SocketAddr,
     },
+    /// Our own lists refuse the peer or its network.
+    #[error("not connected: {0}; change the lists if it is meant")]
+    Denied(Denied),
     /// The system could not connect.
     #[error(
         "no TCP connection to {addr}: {source}; check address, port and firewall, and that the node runs"

@@ -11,19 +11,22 @@ mod limits;
 mod listener;
 mod peers;
 mod random;
+mod secure;
 mod session;
 mod stream;
 mod tcp;
 mod transports;
 
 pub use causeway_host::{
-    DialGuard, Discovered, HostError, HostLimits, OpenError, RendezvousError, RendezvousLimits,
-    RendezvousStatus, Renewal, install_crypto_provider, node_key, peer_id_text,
+    CertificateError, CertificateFiles, Denied, DialGuard, Discovered, HostError, HostLimits, InvalidListed,
+    InvalidSubnet, Listed, Lists, OpenError, RendezvousError, RendezvousLimits, RendezvousStatus, Renewal,
+    Subnet, install_crypto_provider, node_key, peer_id_text,
 };
 pub use dialer::Address;
 pub use error::{DialError, Reason, TransportsError};
 pub use limits::{Limits, MessageLimit, MessageLimits};
 pub use peers::Connected;
+pub use secure::SecureWebSocket;
 pub use session::{CloseReason, Incoming, SendError, Session, SessionEvent, Slot};
 pub use transports::{Counts, Transports, TransportsConfig};
 

@@ -31,6 +31,10 @@ pub struct Limits {
     pub pending_handshakes: usize,
     /// RLPx connections from one IPv4 address, or one IPv6 /64, pending ones included. Loopback is exempt.
     pub devp2p_per_ip: usize,
+    /// RLPx connections from one IPv4 /24, pending ones included. Loopback is exempt.
+    pub devp2p_per_ipv4_24: usize,
+    /// RLPx connections from one IPv6 /56, pending ones included. Loopback is exempt.
+    pub devp2p_per_ipv6_56: usize,
     /// New RLPx connections a second from one IPv4 address or IPv6 /64; twice as many at once. Loopback is
     /// exempt.
     pub handshakes_per_ip: u32,
@@ -63,6 +67,8 @@ impl Default for Limits {
             devp2p_inbound: 100,
             pending_handshakes: 50,
             devp2p_per_ip: 16,
+            devp2p_per_ipv4_24: 32,
+            devp2p_per_ipv6_56: 32,
             handshakes_per_ip: 5,
             dial: Duration::from_secs(15),
             first_message: Duration::from_secs(5),

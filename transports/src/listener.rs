@@ -1,18 +1,24 @@
 //! Takes RLPx connections of others: who comes in, how fast, and what the others are told.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use causeway_rlpx::{Connection, DisconnectReason, SeenAuths};
 use causeway_wire::PeerId;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tracing::{Instrument, debug, debug_span, trace, warn};
 
 use crate::{
     Shared,
-    gate::{Gate, Passed},
+    gate::{Bounds, Gate, Passed},
     peers::{Direction, Facts, Refusal},
     random::randomness,
     session::{About, session},
@@ -20,29 +26,40 @@ use crate::{
 };
 
 /// Connections that wait in the kernel.
-const BACKLOG: u32 = 128;
+const BACKLOG: i32 = 128;
 
 /// Bytes that the kernel keeps for a peer that does not read. Fixed, so that a session's write deadline sees
 /// progress in steps that a slow reader can make, and that a thousand dead readers pin a known amount.
-const SEND_BUFFER: u32 = 256 * 1024;
+const SEND_BUFFER: usize = 256 * 1024;
 
 /// Pause after the system refused to accept (no file descriptors left), so as not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Binds the socket.
+/// Binds the socket; the unspecified IPv6 address stands for all addresses of the machine, those of IPv4 included,
+/// whatever the system's default is.
 pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     #[cfg(not(windows))] // there it would let two processes share the port
-    socket.set_reuseaddr(true)?;
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(!addr.ip().is_unspecified())?;
+    }
     socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.bind(addr)?;
-    socket.listen(BACKLOG)
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 /// Accepts until the transports close.
 pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
     let pending = Arc::new(Semaphore::new(shared.limits.pending_handshakes.max(1)));
-    let gate = Gate::new(shared.limits.devp2p_per_ip, shared.limits.handshakes_per_ip);
+    let gate = Gate::new(Bounds {
+        of_source: shared.limits.devp2p_per_ip,
+        of_ipv4_24: shared.limits.devp2p_per_ipv4_24,
+        of_ipv6_56: shared.limits.devp2p_per_ipv6_56,
+        rate: shared.limits.handshakes_per_ip,
+    });
     let seen = Arc::new(SeenAuths::default());
     loop {
         // A handshake's place comes before the connection: the others wait in the kernel's queue.
@@ -64,14 +81,14 @@ pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
                 continue;
             }
         };
-        let passed = match gate.pass(from.ip(), tcp::now()) {
+        let passed = match gate.pass(from.ip(), &shared.rules(), tcp::now()) {
             Ok(passed) => passed,
             Err(error) => {
                 debug!(%error, "connection dropped");
                 continue;
             }
         };
-        let task = greet(Arc::clone(&shared), stream, Arc::clone(&seen), place, passed);
+        let task = greet(Arc::clone(&shared), stream, from.ip(), Arc::clone(&seen), place, passed);
         shared.spawn(task.instrument(debug_span!("handshake", %from)));
     }
 }
@@ -81,6 +98,7 @@ pub(crate) async fn run(shared: Arc<Shared>, listener: TcpListener) {
 async fn greet(
     shared: Arc<Shared>,
     stream: TcpStream,
+    ip: IpAddr,
     seen: Arc<SeenAuths>,
     _pending: OwnedSemaphorePermit,
     passed: Passed,
@@ -100,8 +118,13 @@ async fn greet(
         }
     };
     let peer = PeerId::devp2p(greeting.peer);
-    let facts = Facts { transport: "rlpx", client: greeting.client_id.clone() };
+    let facts = Facts { transport: "rlpx", client: greeting.client_id.clone(), ip: Some(ip) };
     let admitted = shared.peers.admit_devp2p(peer, Direction::Inbound, facts, shared.limits.devp2p_inbound);
+    // Who is admitted first is then seen by whoever changes the lists meanwhile.
+    let admitted = admitted.and_then(|place| match shared.rules().check(&peer, Some(ip)) {
+        Ok(()) => Ok(place),
+        Err(denied) => Err(Refusal::Denied(denied)),
+    });
     let place = match admitted {
         Ok(place) => place,
         Err(refusal) => {
@@ -138,6 +161,7 @@ fn reason_of(refusal: Refusal) -> DisconnectReason {
     match refusal {
         Refusal::AlreadyConnected => DisconnectReason::AlreadyConnected,
         Refusal::TooMany => DisconnectReason::TooManyPeers,
+        Refusal::Denied(_) => DisconnectReason::UselessPeer,
         Refusal::Closing => DisconnectReason::ClientQuitting,
     }
 }

@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
-use causeway_host::{ConnectionKey, node_key};
+use causeway_host::{ConnectionKey, Denied, Rules, node_key};
 use causeway_wire::{NodeKey, PeerId, SessionId, Stack};
 use tokio::sync::watch;
 
@@ -26,6 +27,8 @@ pub(crate) enum Refusal {
     AlreadyConnected,
     /// There are as many as are allowed.
     TooMany,
+    /// Our lists deny it.
+    Denied(Denied),
     /// We are going down.
     Closing,
 }
@@ -43,7 +46,7 @@ pub struct Connected {
     pub stack: Stack,
     /// Whether the peer opened the connection.
     pub inbound: bool,
-    /// Name of what carries it: `rlpx`, `tcp`, `quic`, `ws`.
+    /// Name of what carries it: `rlpx`, `tcp`, `quic`, `ws`, `wss`.
     pub transport: &'static str,
     /// How it calls itself; empty if it has not said so at the session's beginning.
     pub client: String,
@@ -56,6 +59,8 @@ pub struct Connected {
 pub(crate) struct Facts {
     pub(crate) transport: &'static str,
     pub(crate) client: String,
+    /// The other end of an RLPx connection.
+    pub(crate) ip: Option<IpAddr>,
 }
 
 /// The live sessions. Cheap to clone.
@@ -164,6 +169,14 @@ impl Peers {
         for current in state.current.values() {
             current.ending.set(End::Close(reason));
         }
+    }
+
+    /// Orders the RLPx sessions to end that `rules` deny; how many. Those of libp2p end with their connections.
+    pub(crate) fn close_denied(&self, rules: &Rules, reason: u8) -> usize {
+        let state = self.lock();
+        let devp2p = state.current.iter().filter(|(peer, _)| peer.stack() == Stack::Devp2p);
+        let denied = devp2p.filter(|(peer, current)| rules.check(peer, current.facts.ip).is_err());
+        denied.map(|(_, current)| current.ending.set(End::Close(reason))).count()
     }
 
     /// The libp2p connection of the session that counts as the peer's.
@@ -312,7 +325,7 @@ mod tests {
     fn comings_and_goings_are_told_with_who_is_there() {
         let peers = Peers::default();
         let mut changes = peers.changes();
-        let facts = Facts { transport: "rlpx", client: "Geth/v1".to_owned() };
+        let facts = Facts { transport: "rlpx", client: "Geth/v1".to_owned(), ip: None };
 
         let place = peers.admit_devp2p(node(1), Direction::Dialed, facts, 10).expect("place");
 

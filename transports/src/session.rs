@@ -118,6 +118,8 @@ pub(crate) struct About {
 pub struct Incoming {
     /// The handle.
     pub session: Session,
+    /// What somebody took out of `events` already, to see who this is: it comes before them.
+    pub early: Option<SessionEvent>,
     /// Its events.
     pub events: mpsc::Receiver<SessionEvent>,
 }
@@ -278,7 +280,7 @@ pub(crate) fn session(about: About, limits: &Limits, ending: Arc<Ending>) -> (In
     let (events, seen) = mpsc::channel(window + 1);
     let room = Arc::new(Semaphore::new(room));
     let inner = SessionInner { about, outbox, room, ending: Arc::clone(&ending) };
-    let incoming = Incoming { session: Session { inner: Arc::new(inner) }, events: seen };
+    let incoming = Incoming { session: Session { inner: Arc::new(inner) }, early: None, events: seen };
     let events = Events { window: Arc::new(Semaphore::new(window)), events };
     (incoming, SessionEnd { outbox: written, events, ending })
 }

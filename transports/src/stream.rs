@@ -43,13 +43,14 @@ pub(crate) fn begin_dialed(shared: &Arc<Shared>, mut stream: ProtocolStream) -> 
     stream.reader.set_limits(shared.limits.messages.stream_dialed());
     begin(shared, stream, Direction::Dialed).map_err(|refusal| match refusal {
         Refusal::AlreadyConnected | Refusal::TooMany => DialError::AlreadyConnected,
+        Refusal::Denied(denied) => DialError::Denied(denied),
         Refusal::Closing => DialError::Closing,
     })
 }
 
 fn begin(shared: &Arc<Shared>, stream: ProtocolStream, direction: Direction) -> Result<Incoming, Refusal> {
     let ProtocolStream { peer, connection, transport, capability, agent, ended, reader, writer } = stream;
-    let facts = Facts { transport, client: agent.clone() };
+    let facts = Facts { transport, client: agent.clone(), ip: None };
     let place = shared.peers.admit_libp2p(peer, direction, facts, connection)?;
     let about = About { id: place.id, peer, capability, transport, client: agent };
     let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));

@@ -1,9 +1,16 @@
 //! Both stacks together: started, dialed from, shut down.
 
-use std::{fmt, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use causeway_host::{
-    DialGuard, Discovered, Host, HostConfig, HostError, Listen, RendezvousError, RendezvousLimits,
+    DialGuard, Discovered, Host, HostConfig, HostError, Listen, Lists, RendezvousError, RendezvousLimits,
+    Rules,
 };
 use causeway_wire::{Capability, NodeKey, PeerId, SharedCapability, Stack};
 use secp256k1::SecretKey;
@@ -15,15 +22,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, info_span, warn};
 
 use crate::{
-    Address, DialError, Incoming, Limits, TransportsError,
+    Address, DialError, Incoming, Limits, SecureWebSocket, TransportsError,
     dialer::{self, Word},
     gate::Passed,
     listener,
     peers::{Connected, Direction, Peers, Place},
+    secure::{self, Name},
     session::{QUITTING, SessionEnd},
     stream,
     tcp::{self, Link},
 };
+
+/// Devp2p reason "useless peer", for whom the lists deny: it keeps geth from coming back at once.
+const DENIED: u8 = 0x03;
 
 /// What [`Transports::start`] is given. With no socket to listen on, it only dials.
 #[derive(Clone)]
@@ -43,6 +54,8 @@ pub struct TransportsConfig {
     pub libp2p_quic: Option<SocketAddr>,
     /// Where to listen for libp2p over WebSocket; port 0 takes a free one.
     pub websocket: Option<SocketAddr>,
+    /// Where to listen for libp2p over WebSocket with TLS.
+    pub secure_websocket: Option<SecureWebSocket>,
     /// Multiaddrs under which others reach the libp2p side; told by identify and registered at rendezvous points.
     pub external_addresses: Vec<String>,
     /// Which IP addresses are dialed on a stranger's word, on either stack: see [`Transports::dial`].
@@ -51,6 +64,8 @@ pub struct TransportsConfig {
     pub rendezvous_server: Option<RendezvousLimits>,
     /// Every bound.
     pub limits: Limits,
+    /// Who is let in, on either stack; can be changed: [`Transports::set_lists`].
+    pub lists: Lists,
 }
 
 /// Without the key.
@@ -63,10 +78,12 @@ impl fmt::Debug for TransportsConfig {
             .field("libp2p_tcp", &self.libp2p_tcp)
             .field("libp2p_quic", &self.libp2p_quic)
             .field("websocket", &self.websocket)
+            .field("secure_websocket", &self.secure_websocket)
             .field("external_addresses", &self.external_addresses)
             .field("dial_guard", &self.dial_guard)
             .field("rendezvous_server", &self.rendezvous_server)
             .field("limits", &self.limits)
+            .field("lists", &self.lists)
             .finish_non_exhaustive()
     }
 }
@@ -112,6 +129,10 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     pub(crate) host: Host,
     pub(crate) peers: Peers,
+    /// Of the secure WebSocket, with how they are told.
+    names: Option<(Vec<Name>, &'static str)>,
+    /// The host has the same.
+    rules: RwLock<Arc<Rules>>,
     pub(crate) incoming: mpsc::Sender<Incoming>,
     /// No new sessions.
     pub(crate) closing: CancellationToken,
@@ -149,10 +170,12 @@ impl Transports {
             libp2p_tcp,
             libp2p_quic,
             websocket,
+            secure_websocket,
             external_addresses,
             dial_guard,
             rendezvous_server,
             limits,
+            lists,
         } = config;
         let listener = match devp2p {
             Some(addr) => {
@@ -168,11 +191,19 @@ impl Transports {
         host.external_addresses = external_addresses;
         host.dial_guard = dial_guard.clone();
         host.rendezvous_server = rendezvous_server;
-        host.listen =
-            [libp2p_tcp.map(Listen::Tcp), libp2p_quic.map(Listen::Quic), websocket.map(Listen::WebSocket)]
-                .into_iter()
-                .flatten()
-                .collect();
+        host.lists = lists.clone();
+        let secure = secure_websocket.as_ref().map(|secure| Listen::SecureWebSocket(secure.addr));
+        let plain =
+            [libp2p_tcp.map(Listen::Tcp), libp2p_quic.map(Listen::Quic), websocket.map(Listen::WebSocket)];
+        host.listen = plain.into_iter().chain([secure]).flatten().collect();
+        let names = match secure_websocket {
+            Some(secure) => {
+                let names = secure.names.iter().map(|name| Name::parse(name)).collect::<Result<_, _>>()?;
+                host.certificate = Some(secure.certificate);
+                Some((names, secure::dns_of(secure.addr)))
+            }
+            None => None,
+        };
         if host.listen.is_empty() {
             host.protocols = Vec::new(); // streams are only opened
         }
@@ -194,6 +225,8 @@ impl Transports {
             limits: Arc::new(limits),
             host,
             peers: Peers::default(),
+            names,
+            rules: RwLock::new(Arc::new(Rules::new(&lists))),
             incoming,
             closing: CancellationToken::new(),
             kill: CancellationToken::new(),
@@ -204,7 +237,14 @@ impl Transports {
             shared.spawn(listener::run(Arc::clone(&shared), listener));
         }
         shared.spawn(stream::run(Arc::clone(&shared), streams));
-        Ok((Self { shared }, arrivals))
+        let transports = Self { shared };
+        let mut told = transports.named_multiaddrs();
+        if !told.is_empty() {
+            let more = transports.external_addresses().into_iter();
+            told.extend(more.filter(|address| !told.contains(address)).collect::<Vec<_>>());
+            transports.set_external_addresses(told).await?;
+        }
+        Ok((transports, arrivals))
     }
 
     /// Opens a session at an address that strangers may have made up: it is dialed only where
@@ -253,6 +293,47 @@ impl Transports {
     /// Where libp2p listens, dialable as they stand: real ports, no unspecified address, `/p2p/` at the end.
     pub fn multiaddrs(&self) -> Vec<String> {
         self.shared.host.addresses()
+    }
+
+    /// The secure WebSocket's multiaddrs with DNS names, as configured or else as its certificate says:
+    /// `/dns4/NAME/tcp/PORT/tls/ws`.
+    pub fn named_multiaddrs(&self) -> Vec<String> {
+        let Some((names, dns)) = &self.shared.names else { return Vec::new() };
+        let listening = self.multiaddrs();
+        let port = listening.iter().find_map(|address| {
+            let (before, _) = address.split_once("/tls/ws")?;
+            before.rsplit_once('/')?.1.parse::<u16>().ok()
+        });
+        let Some(port) = port else { return Vec::new() };
+        let certified: Vec<Name>;
+        let names = if names.is_empty() {
+            let said = self.shared.host.certificate_names();
+            certified = said.iter().filter_map(|name| Name::parse(name).ok()).collect();
+            &certified
+        } else {
+            names
+        };
+        names.iter().map(|name| name.multiaddr(port, dns)).collect()
+    }
+
+    /// Reads the certificate's files now, without waiting until it is seen that they changed.
+    ///
+    /// # Errors
+    /// If they cannot be used; the certificate that was read before stays in use. If there is none.
+    pub async fn reload_certificate(&self) -> Result<(), HostError> {
+        self.shared.host.reload_certificate().await
+    }
+
+    /// Replaces the lists of who is let in, on both stacks, at once: whoever they deny is disconnected, others
+    /// stay as they are. Returns how many connections were closed.
+    ///
+    /// # Errors
+    /// If the host is shut down; the RLPx side goes by the new lists then.
+    pub async fn set_lists(&self, lists: &Lists) -> Result<usize, HostError> {
+        let rules = Arc::new(Rules::new(lists));
+        *self.shared.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rules);
+        let closed = self.shared.peers.close_denied(&rules, DENIED);
+        Ok(closed + self.shared.host.set_lists(lists).await?)
     }
 
     /// The multiaddrs that others are told.
@@ -351,6 +432,11 @@ impl Transports {
 }
 
 impl Shared {
+    /// Who is let in.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The only way to start a task here: tracked, and cut off when patience ends.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let kill = self.kill.clone();

@@ -90,6 +90,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         Some(file) => identity::load_or_create(file)?,
         None => identity::generate(),
     };
+    let secure_websocket = app::secure_websocket(&args.listen, IpAddr::V4(Ipv4Addr::LOCALHOST))?;
     let relay = Relay::start(RelayConfig {
         spec: Arc::clone(&spec),
         checkpoint: None,
@@ -103,6 +104,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         },
         secret_key,
         ports: Ports::new(&args.listen, IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        secure_websocket,
         light_peers: LIGHT_PEERS,
         cache_bytes: 64 * 1024 * 1024,
     })

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::{print_line, stop_signal};
 use crate::{
-    app::{Look, Peering, Ports, Relay, RelayConfig},
+    app::{Look, Peering, Ports, Relay, RelayConfig, secure_websocket},
     cli::{DiscoveryArgs, RunArgs},
     dialing::is_local,
     identity, network,
@@ -36,7 +36,9 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     if let Some(datadir) = &datadir {
         identity::create_private_dir(datadir)?;
     }
-    let ports = Ports::new(&args.listen, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let every = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let ports = Ports::new(&args.listen, every);
+    let secure_websocket = secure_websocket(&args.listen, every)?;
     let look =
         if args.listen.no_discovery { None } else { Some(look(&args.discovery, &args.network.network)?) };
     match &look {
@@ -64,6 +66,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         },
         secret_key,
         ports,
+        secure_websocket,
         light_peers: args.light_peers,
         cache_bytes: args.cache_mib.saturating_mul(1024 * 1024),
     })

@@ -39,10 +39,12 @@ impl LightPeer {
             libp2p_tcp: None,
             libp2p_quic: None,
             websocket: None,
+            secure_websocket: None,
             external_addresses: Vec::new(),
             dial_guard: causeway_transports::DialGuard::Any,
             rendezvous_server: None,
             limits: Limits::default(),
+            lists: causeway_transports::Lists::default(),
         };
         let (transports, _) = Transports::start(config).await?;
         let tasks = TaskTracker::new();

@@ -7,7 +7,7 @@ use libp2p::{
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
-use crate::{HostLimits, gate::Gate, ping, rendezvous::Rendezvous, streams::Streams};
+use crate::{HostLimits, Rules, gate::Gate, ping, rendezvous::Rendezvous, streams::Streams};
 
 /// How often identify is repeated on a connection.
 const IDENTIFY_INTERVAL: Duration = Duration::from_secs(300);
@@ -18,7 +18,7 @@ const IDENTIFY_VERSION: &str = "causeway/1.0.0";
 /// Refusals first; streams last, for who gets there is let in.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
-    gate: Gate,
+    pub(crate) gate: Gate,
     memory: Toggle<memory_connection_limits::Behaviour>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -31,6 +31,7 @@ impl Behaviour {
         key: identity::PublicKey,
         agent: String,
         limits: &HostLimits,
+        rules: Rules,
         rendezvous: Rendezvous,
         streams: Streams,
     ) -> Self {
@@ -42,7 +43,7 @@ impl Behaviour {
             .with_cache_size(0);
         let memory = limits.memory.map(memory_connection_limits::Behaviour::with_max_bytes);
         Self {
-            gate: Gate::new(limits.clone()),
+            gate: Gate::new(limits.clone(), rules),
             memory: Toggle::from(memory),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::default(),

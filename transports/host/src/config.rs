@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use causeway_wire::Capability;
 
-use crate::{DialGuard, ItemLimits, RendezvousLimits};
+use crate::{CertificateFiles, DialGuard, ItemLimits, Lists, RendezvousLimits};
 
 /// Names one connection of a host; never reused while the host lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,15 +16,19 @@ impl fmt::Display for ConnectionKey {
     }
 }
 
-/// A socket to listen on; port 0 takes a free one.
+/// A socket to listen on; port 0 takes a free one. The unspecified IPv6 address `::` means every address of the
+/// machine, those of IPv4 included, on one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// TCP with noise or TLS, and yamux.
     Tcp(SocketAddr),
     /// QUIC version 1 over UDP.
     Quic(SocketAddr),
-    /// WebSocket over TCP with noise and yamux; what browsers dial.
+    /// WebSocket over TCP with noise and yamux; what browsers dial from pages without TLS.
     WebSocket(SocketAddr),
+    /// WebSocket over TLS with noise and yamux within; what browsers dial from everywhere. It needs a
+    /// [`HostConfig::certificate`].
+    SecureWebSocket(SocketAddr),
 }
 
 /// What [`Host::start`](crate::Host::start) is given.
@@ -34,6 +38,10 @@ pub struct HostConfig {
     pub secret_key: [u8; 32],
     /// Where to listen; empty for a host that only dials.
     pub listen: Vec<Listen>,
+    /// What secure WebSockets show.
+    pub certificate: Option<CertificateFiles>,
+    /// Roots that are trusted when secure WebSockets are dialed, beside those of the web; DER.
+    pub trusted_roots: Vec<Vec<u8>>,
     /// Protocols taken from others, preferred first. Empty: streams are only opened, none is taken.
     pub protocols: Vec<Capability>,
     /// How the host calls itself in identify.
@@ -53,6 +61,8 @@ pub struct HostConfig {
     pub item_limits: ItemLimits,
     /// Limits of connections and streams.
     pub limits: HostLimits,
+    /// Who is let in; can be changed while the host runs: [`Host::set_lists`](crate::Host::set_lists).
+    pub lists: Lists,
 }
 
 impl HostConfig {
@@ -61,6 +71,8 @@ impl HostConfig {
         Self {
             secret_key,
             listen: Vec::new(),
+            certificate: None,
+            trusted_roots: Vec::new(),
             protocols,
             agent: concat!("causeway/", env!("CARGO_PKG_VERSION")).to_owned(),
             external_addresses: Vec::new(),
@@ -68,6 +80,7 @@ impl HostConfig {
             rendezvous_server: None,
             item_limits: ItemLimits::default(),
             limits: HostLimits::default(),
+            lists: Lists::default(),
         }
     }
 }
@@ -77,6 +90,7 @@ impl fmt::Debug for HostConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostConfig")
             .field("listen", &self.listen)
+            .field("certificate", &self.certificate)
             .field("protocols", &self.protocols)
             .field("agent", &self.agent)
             .field("external_addresses", &self.external_addresses)
@@ -84,11 +98,13 @@ impl fmt::Debug for HostConfig {
             .field("rendezvous_server", &self.rendezvous_server)
             .field("item_limits", &self.item_limits)
             .field("limits", &self.limits)
+            .field("lists", &self.lists)
             .finish_non_exhaustive()
     }
 }
 
-/// Limits of connections and streams. Addresses of the loopback are exempt from the limits per address.
+/// Limits of connections and streams. Addresses of the loopback, and those of allowed networks
+/// ([`Lists::allow`]), are exempt from the limits per address and network.
 ///
 /// An idle connection costs 40 to 80 kB, so the default total may take 320 MB.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,8 +123,12 @@ pub struct HostLimits {
     pub per_peer: usize,
     /// Connections, pending ones included, from one IPv4 address.
     pub per_ipv4: usize,
+    /// Connections, pending ones included, from one IPv4 /24.
+    pub per_ipv4_24: usize,
     /// Connections, pending ones included, from one IPv6 /64.
     pub per_ipv6_64: usize,
+    /// Connections, pending ones included, from one IPv6 /56, which many providers give to one customer.
+    pub per_ipv6_56: usize,
     /// Connections, pending ones included, from one IPv6 /48.
     pub per_ipv6_48: usize,
     /// Streams of one connection, ours and theirs; a peer that opens more loses the connection (yamux) or
@@ -140,7 +160,9 @@ impl Default for HostLimits {
             pending_outgoing: 64,
             per_peer: 4,
             per_ipv4: 16,
+            per_ipv4_24: 64,
             per_ipv6_64: 8,
+            per_ipv6_56: 16,
             per_ipv6_48: 64,
             streams: 64,
             negotiating_streams: 32,

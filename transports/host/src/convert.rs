@@ -1,5 +1,7 @@
 //! libp2p's words and ours: protocol ids and capabilities, multiaddrs and where they lead.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use causeway_wire::Capability;
 use libp2p::{Multiaddr, PeerId, StreamProtocol, multiaddr::Protocol as Part};
 
@@ -33,11 +35,13 @@ impl AsRef<str> for Protocol {
 
 /// The transports by the names that sessions and logs use.
 pub(crate) fn transport_name(address: &Multiaddr) -> &'static str {
-    let mut name = "tcp";
+    let (mut name, mut tls) = ("tcp", false);
     for part in address {
         match part {
             Part::QuicV1 => return "quic",
-            Part::Ws(_) | Part::Wss(_) => name = "ws",
+            Part::Tls => tls = true,
+            Part::Ws(_) => name = if tls { "wss" } else { "ws" },
+            Part::Wss(_) => name = "wss",
             _ => {}
         }
     }
@@ -93,13 +97,49 @@ impl Target {
     }
 }
 
+/// The IPv4 half of a listener on every address of the machine: the transports bind `::` for IPv6 only.
+pub(crate) fn ipv4_half(listen: &Listen) -> Option<Listen> {
+    let half = |address: &SocketAddr| {
+        let all = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        all.then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+    };
+    match listen {
+        Listen::Tcp(address) => half(address).map(Listen::Tcp),
+        Listen::Quic(address) => half(address).map(Listen::Quic),
+        Listen::WebSocket(address) => half(address).map(Listen::WebSocket),
+        Listen::SecureWebSocket(address) => half(address).map(Listen::SecureWebSocket),
+    }
+}
+
+/// `listen` on another port.
+pub(crate) fn at_port(mut listen: Listen, port: u16) -> Listen {
+    match &mut listen {
+        Listen::Tcp(address)
+        | Listen::Quic(address)
+        | Listen::WebSocket(address)
+        | Listen::SecureWebSocket(address) => address.set_port(port),
+    }
+    listen
+}
+
+/// The TCP or UDP port in `address`.
+pub(crate) fn port_of(address: &Multiaddr) -> Option<u16> {
+    address.iter().find_map(|part| match part {
+        Part::Tcp(port) | Part::Udp(port) => Some(port),
+        _ => None,
+    })
+}
+
 /// The multiaddr to bind for `listen`.
 pub(crate) fn listen_address(listen: &Listen) -> Multiaddr {
-    let ip = |address: &std::net::SocketAddr| Multiaddr::from(address.ip());
+    let ip = |address: &SocketAddr| Multiaddr::from(address.ip());
     match listen {
         Listen::Tcp(address) => ip(address).with(Part::Tcp(address.port())),
         Listen::Quic(address) => ip(address).with(Part::Udp(address.port())).with(Part::QuicV1),
         Listen::WebSocket(address) => ip(address).with(Part::Tcp(address.port())).with(Part::Ws("/".into())),
+        Listen::SecureWebSocket(address) => {
+            ip(address).with(Part::Tcp(address.port())).with(Part::Tls).with(Part::Ws("/".into()))
+        }
     }
 }
 
@@ -148,8 +188,9 @@ mod tests {
             ("/ip6/::1/tcp/30314", "tcp"),
             ("/ip4/127.0.0.1/udp/30314/quic-v1", "quic"),
             ("/ip4/127.0.0.1/tcp/30315/ws", "ws"),
-            ("/dns4/relay.example.org/tcp/443/tls/ws", "ws"),
-            ("/dns/relay.example.org/tcp/443/wss", "ws"),
+            ("/dns4/relay.example.org/tcp/443/tls/ws", "wss"),
+            ("/dns6/relay.example.org/tcp/443/tls/sni/relay.example.org/ws", "wss"),
+            ("/dns/relay.example.org/tcp/443/wss", "wss"),
         ] {
             let target = Target::parse(&format!("{text}/p2p/{PEER}")).expect(text);
             assert_eq!(target.transport, transport);

@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use crate::{CertificateError, Denied};
+
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
@@ -38,6 +40,12 @@ pub enum HostError {
         /// What failed.
         reason: String,
     },
+    /// A certificate that cannot be used.
+    #[error("secure WebSocket: {0}")]
+    Certificate(#[from] CertificateError),
+    /// A secure WebSocket is to be opened without a certificate.
+    #[error("a secure WebSocket needs a certificate and its key as PEM files")]
+    NoCertificate,
     /// A socket that could not be bound.
     #[error("cannot listen on {address}: {reason}; is the port taken, or the address another machine's?")]
     Bind {
@@ -96,6 +104,9 @@ pub enum OpenError {
     /// The connection is not let in by our own limits.
     #[error("our own limits refuse the connection: {0}; close another one first")]
     Refused(String),
+    /// Our own lists refuse the peer or its network.
+    #[error("not connected: {0}; change the lists if it is meant")]
+    Denied(Denied),
     /// The peer speaks none of the protocols.
     #[error("the peer speaks none of {proposed}")]
     NoSharedProtocol {

@@ -20,20 +20,34 @@ use libp2p::{
     },
 };
 
-use crate::HostLimits;
+use crate::{Denied, HostLimits, Rules, identity::wire_peer_id};
 
-/// Which limit was met.
+/// Why a connection is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("limit of {limit} {what} is reached")]
-pub(crate) struct Full {
-    what: &'static str,
-    limit: usize,
+pub(crate) enum Refused {
+    #[error("limit of {limit} {what} is reached")]
+    Full { what: &'static str, limit: usize },
+    #[error(transparent)]
+    Denied(#[from] Denied),
+}
+
+/// What the lists had against a connection that was denied, if it was them.
+pub(crate) fn refused_by_lists(cause: &ConnectionDenied) -> Option<Denied> {
+    let mut source = std::error::Error::source(cause);
+    while let Some(error) = source {
+        if let Some(Refused::Denied(denied)) = error.downcast_ref() {
+            return Some(*denied);
+        }
+        source = error.source();
+    }
+    None
 }
 
 /// The behaviour; it has no handlers and no events.
 #[derive(Debug)]
 pub(crate) struct Gate {
     limits: HostLimits,
+    rules: Rules,
     pending_incoming: HashSet<ConnectionId>,
     pending_outgoing: HashSet<ConnectionId>,
     established: HashMap<ConnectionId, Established>,
@@ -48,20 +62,28 @@ pub(crate) struct Gate {
 struct Established {
     peer: PeerId,
     incoming: bool,
+    /// Unknown where a name was dialed.
+    ip: Option<IpAddr>,
+    /// Being closed because the lists deny it.
+    denied: bool,
 }
 
-/// What shares a limit of addresses. Who has one IPv6 address has a /64, and who rents a server often a /48.
+/// What shares a limit of addresses. Who has one IPv6 address has a /64, at home often a /56, and who rents a
+/// server often a /48; a /24 is the smallest IPv4 network that is routed by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
     V4(Ipv4Addr),
+    V4Net24(u32),
     V6Net64(u64),
+    V6Net56(u64),
     V6Net48(u64),
 }
 
 impl Gate {
-    pub(crate) fn new(limits: HostLimits) -> Self {
+    pub(crate) fn new(limits: HostLimits, rules: Rules) -> Self {
         Self {
             limits,
+            rules,
             pending_incoming: HashSet::new(),
             pending_outgoing: HashSet::new(),
             established: HashMap::new(),
@@ -72,16 +94,37 @@ impl Gate {
         }
     }
 
+    /// Goes by other rules from now on; returns the connections that they deny and that are not being closed
+    /// for it yet.
+    pub(crate) fn set_rules(&mut self, rules: Rules) -> Vec<ConnectionId> {
+        self.rules = rules;
+        let mut denied = Vec::new();
+        for (id, connection) in &mut self.established {
+            let refused = self.rules.check(&wire_peer_id(&connection.peer), connection.ip).is_err();
+            if refused && !connection.denied {
+                connection.denied = true;
+                denied.push(*id);
+            }
+        }
+        denied
+    }
+
     /// A connection of somebody else at the door, before any handshake.
-    fn knock(&mut self, connection: ConnectionId, remote: &Multiaddr) -> Result<(), Full> {
+    fn knock(&mut self, connection: ConnectionId, remote: &Multiaddr) -> Result<(), Refused> {
         let limits = &self.limits;
+        let ip = remote_ip(remote);
+        if let Some(ip) = ip {
+            self.rules.check_ip(ip)?;
+        }
         below("connections", self.established.len(), limits.connections)?;
         below("incoming connections", self.incoming, limits.incoming)?;
         below("incoming handshakes", self.pending_incoming.len(), limits.pending_incoming)?;
-        if let Some(ip) = limited_ip(remote) {
+        if let Some(ip) = ip.filter(|ip| !ip.is_loopback() && !self.rules.exempts(*ip)) {
             for origin in origins_of(ip) {
                 let (what, limit) = match origin {
                     Origin::V4(_) => ("connections from one IPv4 address", limits.per_ipv4),
+                    Origin::V4Net24(_) => ("connections from one IPv4 /24", limits.per_ipv4_24),
+                    Origin::V6Net56(_) => ("connections from one IPv6 /56", limits.per_ipv6_56),
                     Origin::V6Net64(_) => ("connections from one IPv6 /64", limits.per_ipv6_64),
                     Origin::V6Net48(_) => ("connections from one IPv6 /48", limits.per_ipv6_48),
                 };
@@ -94,9 +137,21 @@ impl Gate {
         Ok(())
     }
 
+    /// Whether the lists have anything against a dial, as far as it is known whom it leads to.
+    fn may_dial(&self, peer: Option<&PeerId>, addresses: &[Multiaddr]) -> Result<(), Refused> {
+        for ip in addresses.iter().filter_map(remote_ip) {
+            self.rules.check_ip(ip)?;
+        }
+        match peer.map(|peer| self.rules.check(&wire_peer_id(peer), None)) {
+            Some(Err(Denied::Peer)) => Err(Denied::Peer.into()),
+            _ => Ok(()), // whether it is an allowed one is seen after the handshake
+        }
+    }
+
     /// A connection after its handshake.
-    fn enter(&self, peer: &PeerId, incoming: bool) -> Result<(), Full> {
+    fn enter(&self, peer: &PeerId, remote: &Multiaddr, incoming: bool) -> Result<(), Refused> {
         let limits = &self.limits;
+        self.rules.check(&wire_peer_id(peer), remote_ip(remote))?;
         below("connections", self.established.len(), limits.connections)?;
         if incoming {
             below("incoming connections", self.incoming, limits.incoming)?;
@@ -106,10 +161,11 @@ impl Gate {
         below("connections with one peer", self.per_peer.of(peer), limits.per_peer)
     }
 
-    fn entered(&mut self, connection: ConnectionId, peer: PeerId, incoming: bool) {
+    fn entered(&mut self, connection: ConnectionId, peer: PeerId, remote: &Multiaddr, incoming: bool) {
         self.pending_incoming.remove(&connection);
         self.pending_outgoing.remove(&connection);
-        if self.established.insert(connection, Established { peer, incoming }).is_none() {
+        let established = Established { peer, incoming, ip: remote_ip(remote), denied: false };
+        if self.established.insert(connection, established).is_none() {
             self.incoming += usize::from(incoming);
             self.per_peer.add(peer);
         }
@@ -119,7 +175,7 @@ impl Gate {
     fn left(&mut self, connection: ConnectionId) {
         self.pending_incoming.remove(&connection);
         self.pending_outgoing.remove(&connection);
-        if let Some(Established { peer, incoming }) = self.established.remove(&connection) {
+        if let Some(Established { peer, incoming, .. }) = self.established.remove(&connection) {
             self.incoming -= usize::from(incoming);
             self.per_peer.remove(&peer);
         }
@@ -129,32 +185,34 @@ impl Gate {
     }
 }
 
-fn below(what: &'static str, count: usize, limit: usize) -> Result<(), Full> {
-    if count < limit { Ok(()) } else { Err(Full { what, limit }) }
+fn below(what: &'static str, count: usize, limit: usize) -> Result<(), Refused> {
+    if count < limit { Ok(()) } else { Err(Refused::Full { what, limit }) }
 }
 
-/// The address whose connections are counted; none for the loopback.
-fn limited_ip(remote: &Multiaddr) -> Option<IpAddr> {
-    let ip = match remote.iter().next()? {
-        Part::Ip4(ip) => IpAddr::V4(ip),
-        Part::Ip6(ip) => IpAddr::V6(ip).to_canonical(), // an IPv4 address mapped into IPv6 is that IPv4 address
-        _ => return None,
-    };
-    (!ip.is_loopback()).then_some(ip)
+/// The address at the other end; none if it was dialed by name.
+fn remote_ip(remote: &Multiaddr) -> Option<IpAddr> {
+    match remote.iter().next()? {
+        Part::Ip4(ip) => Some(IpAddr::V4(ip)),
+        Part::Ip6(ip) => Some(IpAddr::V6(ip).to_canonical()), // an IPv4 address mapped into IPv6 is that IPv4 address
+        _ => None,
+    }
 }
 
 /// The narrowest origin of `remote`; none for the loopback.
 pub(crate) fn origin_of(remote: &Multiaddr) -> Option<Origin> {
-    origins_of(limited_ip(remote)?).next()
+    origins_of(remote_ip(remote).filter(|ip| !ip.is_loopback())?).next()
 }
 
 fn origins_of(ip: IpAddr) -> impl Iterator<Item = Origin> {
     let prefix = |ip: Ipv6Addr| (u128::from(ip) >> 64) as u64;
-    let (first, second) = match ip {
-        IpAddr::V4(ip) => (Origin::V4(ip), None),
-        IpAddr::V6(ip) => (Origin::V6Net64(prefix(ip)), Some(Origin::V6Net48(prefix(ip) >> 16))),
+    let (first, second, third) = match ip {
+        IpAddr::V4(ip) => (Origin::V4(ip), Origin::V4Net24(ip.to_bits() >> 8), None),
+        IpAddr::V6(ip) => {
+            let net = prefix(ip);
+            (Origin::V6Net64(net), Origin::V6Net56(net >> 8), Some(Origin::V6Net48(net >> 16)))
+        }
     };
-    [Some(first), second].into_iter().flatten()
+    [Some(first), Some(second), third].into_iter().flatten()
 }
 
 /// Counts that forget what is at zero.
@@ -204,19 +262,20 @@ impl NetworkBehaviour for Gate {
         _connection: ConnectionId,
         peer: PeerId,
         _local: &Multiaddr,
-        _remote: &Multiaddr,
+        remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.enter(&peer, true).map_err(ConnectionDenied::new)?;
+        self.enter(&peer, remote, true).map_err(ConnectionDenied::new)?;
         Ok(dummy::ConnectionHandler)
     }
 
     fn handle_pending_outbound_connection(
         &mut self,
         connection: ConnectionId,
-        _peer: Option<PeerId>,
-        _addresses: &[Multiaddr],
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
         _role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        self.may_dial(peer.as_ref(), addresses).map_err(ConnectionDenied::new)?;
         below("dials under way", self.pending_outgoing.len(), self.limits.pending_outgoing)
             .map_err(ConnectionDenied::new)?;
         self.pending_outgoing.insert(connection);
@@ -227,18 +286,19 @@ impl NetworkBehaviour for Gate {
         &mut self,
         _connection: ConnectionId,
         peer: PeerId,
-        _address: &Multiaddr,
+        address: &Multiaddr,
         _role: Endpoint,
         _port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.enter(&peer, false).map_err(ConnectionDenied::new)?;
+        self.enter(&peer, address, false).map_err(ConnectionDenied::new)?;
         Ok(dummy::ConnectionHandler)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ConnectionEstablished(event) => {
-                self.entered(event.connection_id, event.peer_id, event.endpoint.is_listener());
+                let remote = event.endpoint.get_remote_address();
+                self.entered(event.connection_id, event.peer_id, remote, event.endpoint.is_listener());
             }
             FromSwarm::ConnectionClosed(event) => self.left(event.connection_id),
             FromSwarm::DialFailure(event) => self.left(event.connection_id),
@@ -266,7 +326,7 @@ mod tests {
     use super::*;
 
     fn gate() -> Gate {
-        Gate::new(HostLimits {
+        let limits = HostLimits {
             connections: 100,
             incoming: 60,
             outgoing: 50,
@@ -276,7 +336,8 @@ mod tests {
             per_ipv6_64: 2,
             per_ipv6_48: 4,
             ..HostLimits::default()
-        })
+        };
+        Gate::new(limits, Rules::default())
     }
 
     fn id(number: usize) -> ConnectionId {
@@ -285,6 +346,50 @@ mod tests {
 
     fn at(address: &str) -> Multiaddr {
         address.parse().expect("multiaddr")
+    }
+
+    fn far() -> Multiaddr {
+        at("/ip4/198.51.100.1/tcp/1")
+    }
+
+    #[test]
+    fn networks_share_a_limit() {
+        let limits = HostLimits { per_ipv4_24: 2, per_ipv6_56: 2, ..HostLimits::default() };
+        let mut gate = Gate::new(limits, Rules::default());
+        gate.knock(id(0), &at("/ip4/192.0.2.1/tcp/1")).expect("first");
+        gate.knock(id(1), &at("/ip4/192.0.2.2/tcp/1")).expect("second");
+        gate.knock(id(2), &at("/ip6/2001:db8:1:101::1/tcp/1")).expect("first");
+        gate.knock(id(3), &at("/ip6/2001:db8:1:102::1/tcp/1")).expect("second");
+
+        let full = |what| Err(Refused::Full { what, limit: 2 });
+        assert_eq!(gate.knock(id(4), &at("/ip4/192.0.2.3/tcp/1")), full("connections from one IPv4 /24"));
+        let third = gate.knock(id(5), &at("/ip6/2001:db8:1:103::1/tcp/1"));
+        assert_eq!(third, full("connections from one IPv6 /56"));
+        assert_eq!(gate.knock(id(6), &at("/ip4/192.0.3.1/tcp/1")), Ok(()));
+        assert_eq!(gate.knock(id(7), &at("/ip6/2001:db8:1:201::1/tcp/1")), Ok(()));
+    }
+
+    #[test]
+    fn allowed_networks_have_no_limits_and_denied_ones_no_entrance() {
+        let mut gate = gate();
+        let entered = PeerId::random();
+        gate.entered(id(0), entered, &at("/ip4/203.0.113.1/tcp/1"), true);
+        gate.entered(id(1), PeerId::random(), &far(), true);
+        let lists = crate::Lists {
+            allow: vec!["192.0.2.0/24".parse().expect("subnet")],
+            deny: vec!["203.0.113.0/24".parse().expect("subnet")],
+            only_allowed: false,
+        };
+
+        assert_eq!(gate.set_rules(Rules::new(&lists)), [id(0)]);
+
+        let denied = Refused::Denied(Denied::Subnet("203.0.113.0/24".parse().expect("subnet")));
+        assert_eq!(gate.knock(id(2), &at("/ip6/::ffff:203.0.113.9/tcp/1")), Err(denied));
+        assert_eq!(gate.may_dial(None, &[at("/ip4/203.0.113.9/udp/1/quic-v1")]), Err(denied));
+        assert_eq!(gate.enter(&entered, &at("/ip4/203.0.113.9/tcp/1"), true), Err(denied), "a pending one");
+        for number in 10..20 {
+            gate.knock(id(number), &at("/ip4/192.0.2.1/tcp/1")).expect("no limit");
+        }
     }
 
     #[test]
@@ -297,12 +402,12 @@ mod tests {
 
         assert_eq!(
             gate.knock(id(3), &home),
-            Err(Full { what: "connections from one IPv4 address", limit: 3 })
+            Err(Refused::Full { what: "connections from one IPv4 address", limit: 3 })
         );
         assert!(gate.knock(id(4), &at("/ip6/::ffff:192.0.2.1/udp/1/quic-v1")).is_err());
         assert!(gate.knock(id(5), &at("/ip4/192.0.2.2/tcp/1")).is_ok());
 
-        gate.entered(id(0), PeerId::random(), true);
+        gate.entered(id(0), PeerId::random(), &far(), true);
         assert!(gate.knock(id(6), &home).is_err(), "established ones count too");
         gate.left(id(0));
         assert!(gate.knock(id(6), &home).is_ok());
@@ -329,7 +434,7 @@ mod tests {
 
         assert_eq!(
             gate.knock(id(40), &at("/ip6/::1/tcp/1")),
-            Err(Full { what: "incoming handshakes", limit: 40 })
+            Err(Refused::Full { what: "incoming handshakes", limit: 40 })
         );
     }
 
@@ -337,28 +442,31 @@ mod tests {
     fn peer_has_its_share() {
         let mut gate = gate();
         let peer = PeerId::random();
-        gate.entered(id(0), peer, true);
-        gate.entered(id(1), peer, false);
+        gate.entered(id(0), peer, &far(), true);
+        gate.entered(id(1), peer, &far(), false);
 
-        assert_eq!(gate.enter(&peer, true), Err(Full { what: "connections with one peer", limit: 2 }));
-        assert_eq!(gate.enter(&PeerId::random(), true), Ok(()));
+        assert_eq!(
+            gate.enter(&peer, &far(), true),
+            Err(Refused::Full { what: "connections with one peer", limit: 2 })
+        );
+        assert_eq!(gate.enter(&PeerId::random(), &far(), true), Ok(()));
         gate.left(id(1));
-        assert_eq!(gate.enter(&peer, false), Ok(()));
+        assert_eq!(gate.enter(&peer, &far(), false), Ok(()));
     }
 
     #[test]
     fn directions_and_totals_are_limited() {
         let mut gate = gate();
         for number in 0..60 {
-            gate.entered(id(number), PeerId::random(), true);
+            gate.entered(id(number), PeerId::random(), &far(), true);
         }
         assert!(gate.knock(id(999), &at("/ip4/127.0.0.1/tcp/1")).is_err());
-        assert!(gate.enter(&PeerId::random(), true).is_err());
+        assert!(gate.enter(&PeerId::random(), &far(), true).is_err());
         for number in 60..100 {
-            assert!(gate.enter(&PeerId::random(), false).is_ok());
-            gate.entered(id(number), PeerId::random(), false);
+            assert!(gate.enter(&PeerId::random(), &far(), false).is_ok());
+            gate.entered(id(number), PeerId::random(), &far(), false);
         }
-        assert!(gate.enter(&PeerId::random(), false).is_err());
+        assert!(gate.enter(&PeerId::random(), &far(), false).is_err());
     }
 
     #[test]
@@ -366,7 +474,7 @@ mod tests {
         let mut gate = gate();
         for number in 0..1000 {
             gate.knock(id(number), &at("/ip6/2001:db8::1/tcp/1")).expect("below the limit");
-            gate.entered(id(number), PeerId::random(), true);
+            gate.entered(id(number), PeerId::random(), &far(), true);
             gate.left(id(number));
         }
 

@@ -11,13 +11,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ConnectionKey, HostConfig, HostError, ItemReader, ItemWriter, OpenError,
+    CertificateFiles, ConnectionKey, HostConfig, HostError, ItemReader, ItemWriter, Listen, Lists, OpenError,
+    Rules,
     behaviour::Behaviour,
+    certificate::Identity,
     convert::{Protocol, Target},
     guard::{Naming, Word},
     identity,
     rendezvous::{Rendezvous, Server},
-    stack,
+    stack::{self, Secrets},
     streams::{OpenRequest, Streams, Terms},
     swarm::{Board, Job, Open, Order, Reuse, Task, with_peer},
 };
@@ -30,7 +32,7 @@ pub struct ProtocolStream {
     pub peer: PeerId,
     /// The connection that carries it.
     pub connection: ConnectionKey,
-    /// `tcp`, `quic` or `ws`.
+    /// `tcp`, `quic`, `ws` or `wss`.
     pub transport: &'static str,
     /// The protocol agreed on.
     pub capability: Capability,
@@ -57,6 +59,8 @@ pub struct Host {
     board: Arc<Board>,
     /// If this is a rendezvous point.
     server: Option<Arc<Server>>,
+    /// If there are secure WebSockets.
+    identity: Option<Arc<Identity>>,
 }
 
 /// Orders that wait for the swarm's task; the next wait with those who give them.
@@ -75,6 +79,8 @@ impl Host {
         let HostConfig {
             secret_key,
             listen,
+            certificate,
+            trusted_roots,
             protocols,
             agent,
             external_addresses,
@@ -82,6 +88,7 @@ impl Host {
             rendezvous_server,
             item_limits,
             limits,
+            lists,
         } = config;
         let keypair = identity::keypair(&secret_key)?;
         let peer = keypair.public().to_peer_id();
@@ -94,12 +101,16 @@ impl Host {
         let (inbox, streams) = mpsc::channel(limits.untaken_streams.max(1));
         let (orders, orders_receiver) = mpsc::channel(ORDERS);
 
+        let identity = identity_for(&listen, certificate)?;
         let naming = Naming::default();
-        let transport = stack::build(&keypair, &limits, &dial_guard, naming.clone())?;
+        let secrets = Secrets { identity: identity.clone(), trusted_roots };
+        let transport = stack::build(&keypair, &limits, &dial_guard, naming.clone(), secrets)?;
         let server = rendezvous_server.map(|limits| Arc::new(Server::new(limits)));
         let terms = Terms { offered, item_limits, limits: limits.clone(), inbox };
         let rendezvous = Rendezvous::new(server.clone());
-        let behaviour = Behaviour::new(keypair.public(), agent, &limits, rendezvous, Streams::new(terms));
+        let rules = Rules::new(&lists);
+        let behaviour =
+            Behaviour::new(keypair.public(), agent, &limits, rules, rendezvous, Streams::new(terms));
         let swarm_config = libp2p::swarm::Config::with_tokio_executor()
             .with_idle_connection_timeout(limits.idle_timeout)
             .with_max_negotiating_inbound_streams(limits.negotiating_streams);
@@ -112,8 +123,11 @@ impl Host {
         let mut task = Task::new(swarm, naming, board.clone(), orders_receiver);
         task.bind(&listen).await?;
         tokio::spawn(task.supervise());
+        if let Some(identity) = &identity {
+            tokio::spawn(Arc::clone(identity).watch(board.done.clone()));
+        }
         let open_timeout = limits.open_timeout;
-        Ok((Self { peer, keypair, open_timeout, orders, board, server }, streams))
+        Ok((Self { peer, keypair, open_timeout, orders, board, server, identity }, streams))
     }
 
     /// Our id.
@@ -148,6 +162,33 @@ impl Host {
         self.orders.send(Order::Announce(addresses.clone())).await.map_err(|_gone| HostError::Closed)?;
         self.board.set_external(addresses);
         Ok(())
+    }
+
+    /// Replaces the lists of who is let in, at once: connections with whoever they deny are closed, others stay as
+    /// they are. Returns how many were closed.
+    ///
+    /// # Errors
+    /// If the host is shut down.
+    pub async fn set_lists(&self, lists: &Lists) -> Result<usize, HostError> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Lists(Rules::new(lists), reply);
+        self.orders.send(order).await.map_err(|_gone| HostError::Closed)?;
+        answer.await.map_err(|_gone| HostError::Closed)
+    }
+
+    /// Reads the certificate's files now, without waiting until it is seen that they changed.
+    ///
+    /// # Errors
+    /// If they cannot be used; the certificate that was read before stays in use. If there is none.
+    pub async fn reload_certificate(&self) -> Result<(), HostError> {
+        let identity = self.identity.clone().ok_or(HostError::NoCertificate)?;
+        let read = tokio::task::spawn_blocking(move || identity.reload());
+        Ok(read.await.map_err(|_ended| HostError::Closed)??)
+    }
+
+    /// The DNS names that the certificate is for, as far as others can look them up; without wildcards.
+    pub fn certificate_names(&self) -> Vec<String> {
+        self.identity.as_ref().map(|identity| identity.names()).unwrap_or_default()
     }
 
     /// Registrations held here, if this host is a rendezvous point.
@@ -249,6 +290,18 @@ impl Host {
         self.board.stop.cancel();
         self.closed().await;
     }
+}
+
+/// The certificate for secure WebSockets; read only if there are any.
+fn identity_for(
+    listen: &[Listen],
+    certificate: Option<CertificateFiles>,
+) -> Result<Option<Arc<Identity>>, HostError> {
+    if !listen.iter().any(|listen| matches!(listen, Listen::SecureWebSocket(_))) {
+        return Ok(None);
+    }
+    let files = certificate.ok_or(HostError::NoCertificate)?;
+    Ok(Some(Arc::new(Identity::load(files)?)))
 }
 
 fn external_multiaddrs(addresses: &[String]) -> Result<Vec<Multiaddr>, HostError> {

@@ -1,10 +1,11 @@
-//! The libp2p host: TCP, QUIC and WebSocket put together, and protocol streams cut into RLP items.
+//! The libp2p host: TCP, QUIC, WebSocket and secure WebSocket put together, and protocol streams cut into RLP items.
 //!
 //! Owns: the swarm, its transports and limits, the one-stream-per-connection rule, the stream framing, rendezvous.
 //! Must not know: RLPx, what LES means, who may ask what.
 //! Start at: [`Host`].  Told by: the tests at the end of each file, `tests/*.rs`.
 
 mod behaviour;
+mod certificate;
 mod channel;
 mod config;
 mod convert;
@@ -15,12 +16,15 @@ mod guard;
 mod host;
 mod identity;
 mod item_io;
+mod lists;
 mod ping;
 mod rendezvous;
 mod stack;
 mod streams;
 mod swarm;
+mod tls;
 
+pub use certificate::{CertificateError, CertificateFiles, is_dns_name};
 pub use config::{ConnectionKey, HostConfig, HostLimits, Listen};
 pub use error::{HostError, OpenError};
 pub use framing::{CutError, Item, ItemCutter, ItemLimits, encode_item};
@@ -30,5 +34,6 @@ pub use identity::{InvalidSecretKey, node_key, parse_peer_id, peer_id_of, peer_i
 pub use item_io::{
     ITEM_TIMEOUT, ItemReader, ItemWriter, ReadError, SLOWEST_READER, WRITE_TIMEOUT, WriteError,
 };
+pub use lists::{Denied, InvalidListed, InvalidSubnet, Listed, Lists, Rules, Subnet};
 pub use rendezvous::{Discovered, Malformed, RendezvousError, RendezvousLimits, RendezvousStatus, Renewal};
 pub use stack::install_crypto_provider;

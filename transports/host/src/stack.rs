@@ -1,6 +1,6 @@
 //! The transports put together: TCP and WebSocket with their security and muxer, QUIC, names resolved.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use futures::{AsyncRead, AsyncWrite, FutureExt, TryFutureExt, future, future::BoxFuture};
 use libp2p::{
@@ -12,14 +12,16 @@ use libp2p::{
     },
     dns,
     identity::Keypair,
-    noise, quic, tcp, tls, websocket, yamux,
+    noise, quic, tcp, tls as libp2p_tls, websocket, yamux,
 };
 use tracing::warn;
 
 use crate::{
     DialGuard, HostError, HostLimits,
+    certificate::Identity,
     convert::in_full,
     guard::{Guarded, Marked, Naming},
+    tls::{self, SecureListeners},
 };
 
 /// Largest WebSocket frame; the default of 256 MiB would let one frame take the memory.
@@ -51,7 +53,16 @@ pub fn install_crypto_provider() {
 
 type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 
-/// WebSocket over TCP, TCP, and QUIC as one transport; `naming` tells it whose word each dial is.
+/// What secure WebSockets need.
+#[derive(Debug)]
+pub(crate) struct Secrets {
+    /// Shown to who connects; none where none is listened for.
+    pub(crate) identity: Option<Arc<Identity>>,
+    /// Trusted beside the roots of the web when dialing; DER.
+    pub(crate) trusted_roots: Vec<Vec<u8>>,
+}
+
+/// WebSocket over TLS or TCP, TCP, and QUIC as one transport; `naming` tells it whose word each dial is.
 ///
 /// Without a readable resolver configuration the host still runs; only names cannot be dialed then.
 pub(crate) fn build(
@@ -59,18 +70,28 @@ pub(crate) fn build(
     limits: &HostLimits,
     guard: &DialGuard,
     naming: Naming,
+    secrets: Secrets,
 ) -> Result<Connections, HostError> {
-    let both = match (
+    let Secrets { identity, trusted_roots } = secrets;
+    let client = client_tls(&trusted_roots)?;
+    let dialing = match (
         dns::tokio::Transport::system(plain_tcp(guard)),
         dns::tokio::Transport::system(direct(keypair, limits, guard)?),
     ) {
-        (Ok(tcp), Ok(direct)) => either(websocket_over(tcp, keypair, limits)?, direct.boxed()),
+        (Ok(tcp), Ok(direct)) => either(websocket_over(tcp, client, keypair, limits)?, direct.boxed()),
         (Err(error), _) | (_, Err(error)) => {
             warn!(reason = %error, "no name resolution: addresses with DNS names cannot be dialed");
-            either(websocket_over(plain_tcp(guard), keypair, limits)?, direct(keypair, limits, guard)?)
+            either(
+                websocket_over(plain_tcp(guard), client, keypair, limits)?,
+                direct(keypair, limits, guard)?,
+            )
         }
     };
-    Ok(Marked::new(both, naming).boxed())
+    let all = match identity {
+        Some(identity) => either(secure_listeners(identity, keypair, limits)?, dialing),
+        None => dialing,
+    };
+    Ok(Marked::new(all, naming).boxed())
 }
 
 /// WebSocket comes first and has resolved names itself: for TLS it needs the name, not the address behind it.
@@ -91,7 +112,7 @@ fn plain_tcp(guard: &DialGuard) -> Guarded<tcp::tokio::Transport> {
 
 fn secured_tcp(keypair: &Keypair, limits: &HostLimits, guard: &DialGuard) -> Result<Connections, HostError> {
     let security = Security(SelectUpgrade::new(
-        tls::Config::new(keypair).map_err(|error| setup("tcp", &error))?,
+        libp2p_tls::Config::new(keypair).map_err(|error| setup("tcp", &error))?,
         noise::Config::new(keypair).map_err(|error| setup("tcp", &error))?,
     ));
     Ok(plain_tcp(guard)
@@ -102,8 +123,39 @@ fn secured_tcp(keypair: &Keypair, limits: &HostLimits, guard: &DialGuard) -> Res
         .boxed())
 }
 
+/// Secure WebSockets of others: TLS is taken off before the WebSocket transport sees them.
+///
+/// A connection is at the gate before its TLS handshake, which shares the time limit of all handshakes.
+fn secure_listeners(
+    identity: Arc<Identity>,
+    keypair: &Keypair,
+    limits: &HostLimits,
+) -> Result<Connections, HostError> {
+    let acceptor = tls::acceptor(identity).map_err(|error| setup("wss", &error))?;
+    let over_tls = tcp::tokio::Transport::new(tcp::Config::default())
+        .and_then(move |socket, _| acceptor.accept(socket))
+        .boxed();
+    let client = websocket::tls::Config::client(); // nothing is dialed here
+    Ok(SecureListeners::new(websocket_over(over_tls, client, keypair, limits)?).boxed())
+}
+
+fn client_tls(trusted_roots: &[Vec<u8>]) -> Result<websocket::tls::Config, HostError> {
+    let mut builder = websocket::tls::Config::builder();
+    for root in trusted_roots {
+        builder
+            .add_trust(&websocket::tls::Certificate::new(root.clone()))
+            .map_err(|error| setup("wss", &error))?;
+    }
+    Ok(builder.finish())
+}
+
 /// Browsers know noise only, so TLS is not offered within a WebSocket.
-fn websocket_over<T>(transport: T, keypair: &Keypair, limits: &HostLimits) -> Result<Connections, HostError>
+fn websocket_over<T>(
+    transport: T,
+    client: websocket::tls::Config,
+    keypair: &Keypair,
+    limits: &HostLimits,
+) -> Result<Connections, HostError>
 where
     T: Transport + Send + Unpin + 'static,
     T::Error: Send + Sync + 'static,
@@ -114,6 +166,7 @@ where
     let noise = noise::Config::new(keypair).map_err(|error| setup("ws", &error))?;
     let mut websocket = websocket::Config::new(transport);
     websocket.set_max_data_size(MAX_WEBSOCKET_FRAME);
+    websocket.set_tls_config(client);
     Ok(websocket
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
@@ -145,10 +198,10 @@ fn setup(transport: &'static str, error: &dyn std::error::Error) -> HostError {
 
 /// TLS or noise, as the two ends agree; a byte stream to an authenticated peer either way.
 #[derive(Clone)]
-struct Security(SelectUpgrade<tls::Config, noise::Config>);
+struct Security(SelectUpgrade<libp2p_tls::Config, noise::Config>);
 
-type Offered = SelectUpgrade<tls::Config, noise::Config>;
-type Secured<C> = future::Either<tls::TlsStream<C>, noise::Output<C>>;
+type Offered = SelectUpgrade<libp2p_tls::Config, noise::Config>;
+type Secured<C> = future::Either<libp2p_tls::TlsStream<C>, noise::Output<C>>;
 
 impl UpgradeInfo for Security {
     type Info = <Offered as UpgradeInfo>::Info;

@@ -22,16 +22,17 @@ use libp2p::{
     },
 };
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    ConnectionKey, HostError, Listen, OpenError,
+    ConnectionKey, HostError, Listen, OpenError, Rules,
     behaviour::{Behaviour, BehaviourEvent},
-    convert::{Target, clean_agent, in_full, listen_address},
+    convert::{Target, at_port, clean_agent, in_full, ipv4_half, listen_address, port_of},
+    gate::refused_by_lists,
     guard::{Naming, Word, refused_ip},
     identity::wire_peer_id,
     ping::{self, Finding},
@@ -42,6 +43,9 @@ use crate::{
 /// Time for every listener to be bound.
 const BIND_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Time for the IPv6 half of a listener on every address to have one; a machine may have none.
+const SECOND_FAMILY: Duration = Duration::from_secs(1);
+
 /// Time for connections to say goodbye when the host goes down.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -51,6 +55,8 @@ pub(crate) enum Order {
     Open(Open),
     /// Tell others these addresses from now on, and no others.
     Announce(Vec<Multiaddr>),
+    /// Let these in from now on; says how many connections were closed for it.
+    Lists(Rules, oneshot::Sender<usize>),
 }
 
 /// A connection with `target`, and what is to be done on it.
@@ -110,6 +116,14 @@ pub(crate) struct Board {
     pub(crate) done: CancellationToken,
 }
 
+/// Whether a listener without an address is a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    Needed,
+    /// Addresses may come later.
+    Optional,
+}
+
 /// Listeners in the order in which they were configured.
 type ListenerOrder = usize;
 
@@ -167,13 +181,16 @@ impl Task {
     /// Binds all listeners; they are not heard before [`Task::run`].
     pub(crate) async fn bind(&mut self, listen: &[Listen]) -> Result<(), HostError> {
         for (order, listen) in listen.iter().enumerate() {
-            let address = listen_address(listen);
-            let refuse = |reason| HostError::Bind { address: address.to_string(), reason };
-            let listener = self.swarm.listen_on(address.clone()).map_err(|error| refuse(in_full(&error)))?;
-            self.listeners.insert(listener, order);
-            match timeout(BIND_TIMEOUT, self.bound(listener)).await {
-                Ok(result) => result.map_err(refuse)?,
-                Err(_elapsed) => return Err(refuse("the system gave no address for it".to_owned())),
+            match ipv4_half(listen) {
+                None => self.bind_one(order, listen, Patience::Needed).await?,
+                Some(half) => {
+                    // IPv4 first: there is always an address of it, which tells the port if none was named.
+                    self.bind_one(order, &half, Patience::Needed).await?;
+                    let port =
+                        locked(&self.board.addresses).get(&order).and_then(|all| port_of(all.first()?));
+                    let listen = port.map_or(*listen, |port| at_port(*listen, port));
+                    self.bind_one(order, &listen, Patience::Optional).await?;
+                }
             }
         }
         // A listener on the unspecified address tells one address after the other: take what is there.
@@ -181,6 +198,30 @@ impl Task {
             self.handle(event);
         }
         Ok(())
+    }
+
+    async fn bind_one(
+        &mut self,
+        order: ListenerOrder,
+        listen: &Listen,
+        patience: Patience,
+    ) -> Result<(), HostError> {
+        let address = listen_address(listen);
+        let refuse = |reason| HostError::Bind { address: address.to_string(), reason };
+        let listener = self.swarm.listen_on(address.clone()).map_err(|error| refuse(in_full(&error)))?;
+        self.listeners.insert(listener, order);
+        let limit = match patience {
+            Patience::Needed => BIND_TIMEOUT,
+            Patience::Optional => SECOND_FAMILY,
+        };
+        match (timeout(limit, self.bound(listener)).await, patience) {
+            (Ok(result), _) => result.map_err(refuse),
+            (Err(_elapsed), Patience::Needed) => Err(refuse("the system gave no address for it".to_owned())),
+            (Err(_elapsed), Patience::Optional) => {
+                info!(%address, "no IPv6 address yet");
+                Ok(())
+            }
+        }
     }
 
     /// Waits for the listener's first address.
@@ -227,6 +268,9 @@ impl Task {
                 order = self.orders.recv() => match order {
                     Some(Order::Open(open)) => self.open(open),
                     Some(Order::Announce(addresses)) => self.announce(addresses),
+                    Some(Order::Lists(rules, reply)) => {
+                        let _ = reply.send(self.set_rules(rules)); // who asked may have gone
+                    }
                     None => break,
                 },
                 event = self.swarm.select_next_some() => self.handle(event),
@@ -297,6 +341,15 @@ impl Task {
             Job::Stream(request) => behaviour.streams.open(connection, request),
             Job::Ask(ask) => behaviour.rendezvous.ask(peer, connection, ask),
         }
+    }
+
+    /// Closes what the rules deny, without waiting for goodbyes.
+    fn set_rules(&mut self, rules: Rules) -> usize {
+        let denied = self.swarm.behaviour_mut().gate.set_rules(rules);
+        for connection in &denied {
+            self.swarm.close_connection(*connection);
+        }
+        denied.len()
     }
 
     fn announce(&mut self, addresses: Vec<Multiaddr>) {
@@ -428,7 +481,10 @@ fn dial_error(target: &Target, error: &DialError) -> OpenError {
         },
         // The swarm takes the addresses on which we listen out of the one address that it is given.
         DialError::LocalPeerId { .. } | DialError::NoAddresses => OpenError::Oneself(address),
-        DialError::Denied { cause } => OpenError::Refused(in_full(cause)),
+        DialError::Denied { cause } => match refused_by_lists(cause) {
+            Some(denied) => OpenError::Denied(denied),
+            None => OpenError::Refused(in_full(cause)),
+        },
         DialError::Aborted | DialError::DialPeerConditionFalse(_) => OpenError::ConnectionLost,
         DialError::Transport(attempts) => {
             if let [(_, TransportError::MultiaddrNotSupported(_))] = attempts.as_slice() {

@@ -6,20 +6,21 @@ use std::{net::IpAddr, sync::Arc};
 
 use causeway_host::{DialGuard, Host, HostConfig, OpenError, install_crypto_provider};
 
-use pair::{LES, Pair, Transport};
+use pair::{LES, Pair, Transport, certificate::Certificate};
 
-async fn guarded() -> Host {
+async fn guarded(pair: &Pair) -> Host {
     install_crypto_provider();
     let mut config = HostConfig::new([2; 32], Vec::new());
+    config.trusted_roots = pair.certificate.iter().map(Certificate::der).collect();
     config.dial_guard = DialGuard::Only(Arc::new(|ip: IpAddr| !ip.is_loopback()));
     Host::start(config).await.expect("host").0
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strangers_word_does_not_lead_to_the_loopback() {
-    for transport in [Transport::Tcp, Transport::Quic, Transport::WebSocket] {
+    for transport in [Transport::Tcp, Transport::Quic, Transport::WebSocket, Transport::SecureWebSocket] {
         let pair = Pair::start(transport).await;
-        let host = guarded().await;
+        let host = guarded(&pair).await;
         let plain = pair.address();
         for address in [
             plain.clone(),
@@ -41,9 +42,9 @@ async fn a_strangers_word_does_not_lead_to_the_loopback() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_users_word_leads_anywhere() {
-    for transport in [Transport::Tcp, Transport::Quic, Transport::WebSocket] {
+    for transport in [Transport::Tcp, Transport::Quic, Transport::WebSocket, Transport::SecureWebSocket] {
         let pair = Pair::start(transport).await;
-        let host = guarded().await;
+        let host = guarded(&pair).await;
         let named = pair.address().replacen("/ip4/127.0.0.1", "/dns4/localhost", 1);
 
         let les = LES;

@@ -34,10 +34,12 @@ pub(crate) fn config(seed: u8) -> TransportsConfig {
         libp2p_tcp: None,
         libp2p_quic: None,
         websocket: None,
+        secure_websocket: None,
         external_addresses: Vec::new(),
         dial_guard: causeway_transports::DialGuard::Any,
         rendezvous_server: None,
         limits: base_limits(),
+        lists: causeway_transports::Lists::default(),
     }
 }
 

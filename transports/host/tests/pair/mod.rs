@@ -2,11 +2,15 @@
 
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
+pub mod certificate;
+
 use std::{net::SocketAddr, time::Duration};
 
 use causeway_host::{Host, HostConfig, Listen, ProtocolStream, install_crypto_provider};
 use causeway_wire::{Capability, rlp};
 use tokio::{sync::mpsc, time::timeout};
+
+use certificate::Certificate;
 
 pub const LES: [Capability; 3] =
     [Capability::new("les", 4), Capability::new("les", 3), Capability::new("les", 2)];
@@ -16,6 +20,7 @@ pub enum Transport {
     Tcp,
     Quic,
     WebSocket,
+    SecureWebSocket,
 }
 
 impl Transport {
@@ -24,6 +29,7 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::Quic => "quic",
             Self::WebSocket => "ws",
+            Self::SecureWebSocket => "wss",
         }
     }
 
@@ -33,6 +39,7 @@ impl Transport {
             Self::Tcp => Listen::Tcp(any_port),
             Self::Quic => Listen::Quic(any_port),
             Self::WebSocket => Listen::WebSocket(any_port),
+            Self::SecureWebSocket => Listen::SecureWebSocket(any_port),
         }
     }
 }
@@ -42,6 +49,8 @@ pub struct Pair {
     pub client: Host,
     /// What the server is given.
     pub streams: mpsc::Receiver<ProtocolStream>,
+    /// What a secure WebSocket shows, and the client trusts.
+    pub certificate: Option<Certificate>,
 }
 
 impl Pair {
@@ -53,9 +62,14 @@ impl Pair {
         install_crypto_provider();
         let mut config = HostConfig::new([1; 32], LES.to_vec());
         config.listen = vec![transport.listen()];
+        let certificate = (transport == Transport::SecureWebSocket).then(Certificate::localhost);
+        config.certificate = certificate.as_ref().map(Certificate::files);
         change(&mut config);
         let (server, streams) = Host::start(config).await.expect("server");
-        Self { server, client: client(2).await, streams }
+        let mut config = HostConfig::new([2; 32], Vec::new());
+        config.trusted_roots = certificate.iter().map(Certificate::der).collect();
+        let (client, _) = Host::start(config).await.expect("client");
+        Self { server, client, streams, certificate }
     }
 
     pub fn address(&self) -> String {
