@@ -13,6 +13,7 @@ mod full_nodes;
 mod service;
 mod split;
 mod upstream;
+mod usher;
 mod verified;
 
 use std::{future::pending, time::Instant};
@@ -22,6 +23,7 @@ pub use follower::Follower;
 pub use full_nodes::{AdmitError, BANISHMENT, FullNodes};
 pub use service::{Counts, Service};
 pub use upstream::{GreetError, Tip, Upstream};
+pub use usher::{Ushered, usher};
 pub use verified::{Verified, VerifiedConfig};
 
 /// Sleeps until an instant; for ever if there is none.

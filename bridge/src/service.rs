@@ -142,7 +142,7 @@ impl<B: Backend> Service<B> {
     }
 
     fn open(&mut self, incoming: Incoming) {
-        let Incoming { session, mut events } = incoming;
+        let Incoming { session, early, mut events } = incoming;
         let id = session.id();
         let span =
             info_span!("light_peer", session = %id, peer = %session.peer(), transport = session.transport());
@@ -154,6 +154,11 @@ impl<B: Backend> Service<B> {
         info!(parent: &span, capability = %session.capability(), client = session.client(), "light peer connected");
         let inbox = self.events.0.clone();
         let pump = self.tasks.spawn(async move {
+            if let Some(event) = early
+                && inbox.send((id, event)).await.is_err()
+            {
+                return;
+            }
             while let Some(event) = events.recv().await {
                 if inbox.send((id, event)).await.is_err() {
                     return;

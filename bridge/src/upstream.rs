@@ -123,7 +123,8 @@ impl Upstream {
         random: u64,
         tasks: &TaskTracker,
     ) -> Result<Self, GreetError> {
-        let Incoming { session, events } = incoming;
+        // Nobody looks into a session that we opened: nothing came early.
+        let Incoming { session, early: _, events } = incoming;
         let version = Version::of(session.capability())
             .ok_or_else(|| GreetError::NotLes(session.capability().to_string()))?;
         let node = causeway_transports::node_key(&session.peer());

@@ -24,6 +24,10 @@ const ROOT_RETRY: Duration = Duration::from_secs(2);
 /// Head start of an address before the next one of the same peer is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(500);
 
+/// Pause before a peer that dialed us at the same moment is dialed once more: longer than it takes to see that it
+/// is a full node.
+const COLLISION: Duration = Duration::from_millis(1_300);
+
 /// How often discovery is told how a full node answers.
 const APPRAISAL: Duration = Duration::from_secs(30);
 
@@ -83,8 +87,16 @@ impl Dialer {
         let Dial { key, ways, role, source } = dial;
         let named = matches!(source, Source::Static | Source::Trusted);
         let mut failure = Failure::Unreachable;
+        let mut collided = false;
         for way in &ways {
-            match connect(&self.transports, way, named).await {
+            let mut connecting = connect(&self.transports, way, named).await;
+            if !collided && matches!(connecting, Err(Some(DialError::AlreadyConnected))) {
+                // It dialed us at the same moment. A full node's session to us is about to end, for this one.
+                collided = true;
+                sleep(COLLISION).await;
+                connecting = connect(&self.transports, way, named).await;
+            }
+            match connecting {
                 Ok(incoming) => match self.nodes.admit(incoming).await {
                     Ok(upstream) => return self.keep(key, role, upstream).await,
                     Err(error) => {

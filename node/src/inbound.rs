@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use causeway_discovery::{Discovery, Report};
 use causeway_pool::{Connected, Failure, Role};
 use causeway_transports::Transports;
-use causeway_wire::{NodeKey, Stack};
+use causeway_wire::{NodeKey, PeerId, Stack};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Runs until `stop`. Peers whose key cannot be known from their id (ed25519) are nobody that is dialed.
@@ -32,6 +33,24 @@ pub(crate) async fn tell(transports: Transports, discovery: Discovery, stop: Can
         tokio::select! {
             () = stop.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Tells discovery which full nodes came, so that they are dialed. Runs until `stop`.
+pub(crate) async fn offer(
+    mut full_nodes: mpsc::Receiver<PeerId>,
+    discovery: Discovery,
+    stop: CancellationToken,
+) {
+    loop {
+        let peer = tokio::select! {
+            () = stop.cancelled() => return,
+            peer = full_nodes.recv() => peer,
+        };
+        let Some(peer) = peer else { return };
+        if let Some(key) = causeway_transports::node_key(&peer) {
+            discovery.report(Report::Offer(key)).await;
         }
     }
 }

@@ -263,7 +263,7 @@ impl LyingNode {
 
 impl Told {
     async fn serve(self: Arc<Self>, incoming: Incoming) {
-        let Incoming { session, mut events } = incoming;
+        let Incoming { session, early: _, mut events } = incoming;
         let Some(version) = Version::of(session.capability()) else { return };
         self.sessions.fetch_add(1, Ordering::Relaxed);
         self.end.send_replace(None);

@@ -42,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) silent_before: Duration,
     /// Dialed at least once, by us or an earlier run.
     pub(crate) tried: bool,
+    /// It came by itself, serves, and was asked to wait for our dial.
+    pub(crate) offered: bool,
     /// Our rules are against it at the moment.
     pub(crate) ruled_out: bool,
     /// The public subnets of its addresses.
@@ -82,9 +84,9 @@ impl Connection {
 }
 
 impl Node {
-    /// Whether its own record says that it is a relay.
-    pub(crate) fn is_recorded_relay(&self) -> bool {
-        self.contact.record.as_ref().is_some_and(|record| role_of(record) == Role::Relay)
+    /// What its own record says that it is good for.
+    pub(crate) fn recorded_role(&self) -> Option<Role> {
+        self.contact.record.as_ref().map(role_of)
     }
 
     pub(crate) fn new(source: Source, role: Option<Role>, lot: u64) -> Self {
@@ -102,6 +104,7 @@ impl Node {
             worked: None,
             silent_before: Duration::ZERO,
             tried: false,
+            offered: false,
             ruled_out: false,
             subnets: BTreeSet::new(),
         }

@@ -65,8 +65,10 @@ impl Pool {
             node.dialing = None;
         }
         // A relay shows itself as a light peer where it asks, and as a full node over devp2p.
-        let role = if node.is_recorded_relay() { Role::Relay } else { role };
-        node.role = Some(role);
+        let recorded = node.recorded_role();
+        let role = if recorded == Some(Role::Relay) { Role::Relay } else { role };
+        // Who asks on this session may serve when dialed.
+        node.role = if role == Role::LightPeer { recorded.or(node.role).or(Some(role)) } else { Some(role) };
         node.note_seen(now);
         let link = Link { stack, inbound };
         match &mut node.connected {
@@ -101,6 +103,18 @@ impl Pool {
             connection.role = role;
         }
         self.events.counts_changed = true;
+    }
+
+    /// A peer that came by itself says that it serves. As it came to be served, that session is ended: it is dialed
+    /// in its place if such a peer is wanted, and at once.
+    pub fn handle_offer(&mut self, key: NodeKey, now: Instant) {
+        let Some(node) = self.nodes.get_mut(&key) else { return };
+        node.role = node.recorded_role().or(Some(Role::LesFullNode));
+        if node.connected.is_some() {
+            node.offered = true;
+        } else if node.dialing.is_none() && !node.dropped {
+            node.due = Some(now);
+        }
     }
 
     /// A session ended. The peer is gone when it was the last one. Of two who dial each other at the same time one
@@ -247,6 +261,10 @@ impl Pool {
         let jitter = self.random.below(1_000);
         let shunned = self.shunned.cause(key, now).is_some();
         let Some(node) = self.nodes.get_mut(&key) else { return };
+        if std::mem::take(&mut node.offered) && !shunned && !node.contact.is_empty() {
+            node.due = Some(now);
+            return;
+        }
         let manner = match (node.is_named(), alone) {
             (true, _) => Manner::Named,
             (false, true) => Manner::StrangerAlone,

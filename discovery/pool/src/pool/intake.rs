@@ -247,7 +247,7 @@ impl Pool {
         }
         told.enodes.into_iter().for_each(|enode| node.contact.add_enode(enode));
         node.contact.add_addresses(told.addrs);
-        if node.is_recorded_relay()
+        if node.recorded_role() == Some(Role::Relay)
             && let Some(connection) = &mut node.connected
         {
             connection.role = Role::Relay;

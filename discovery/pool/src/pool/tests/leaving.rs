@@ -185,3 +185,17 @@ fn who_says_in_its_record_that_it_is_a_relay_counts_as_one_however_it_came() {
     pool.handle_connected(key, on(Stack::Devp2p, false, Role::LesFullNode), now);
     assert_eq!(roles(&pool), (Some(1), Some(0)));
 }
+
+#[test]
+fn a_full_node_that_came_is_dialed_as_soon_as_it_is_gone() {
+    let now = Instant::now();
+    let mut pool = pool(now);
+    let key = take(&mut pool, 1, Source::Discv4, now);
+    pool.handle_connected(key, on(Stack::Devp2p, true, Role::LightPeer), now);
+    assert_eq!(dials(&mut pool, now), []);
+
+    pool.handle_offer(key, now);
+    pool.handle_disconnected(key, Stack::Devp2p, true, Failure::Left, now);
+
+    assert_eq!(dials(&mut pool, now), [key]);
+}
