@@ -48,9 +48,9 @@ impl LightPeer {
         checkpoint: Option<(u64, B256)>,
         quorum: Option<Quorum>,
     ) -> anyhow::Result<Self> {
-        let (transports, _) = Transports::start(app::transports_config(identity::generate(), None))
-            .await
-            .context("starting the network stacks")?;
+        let mut config = app::transports_config(identity::generate(), None);
+        config.dial_guard = server.dial_guard();
+        let (transports, _) = Transports::start(config).await.context("starting the network stacks")?;
         let tasks = TaskTracker::new();
         let nodes =
             Arc::new(FullNodes::new(app::client_config(&spec, spec.genesis.timestamp), tasks.clone()));

@@ -1,6 +1,6 @@
 //! Whom a light peer asks: an address, a node record, or whoever a list in the DNS names.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::{net::SocketAddr, str::FromStr, sync::Arc};
 
 use alloy_eip2124::ForkFilter;
 use anyhow::{Context, anyhow, bail};
@@ -9,8 +9,9 @@ use causeway_discovery::{DnsClient, Pace, Reading, Trees};
 use causeway_records::{
     Enode, Reach, Record, Rules, Way, choose,
     dns_tree::{Limits, Link, SyncEvent},
+    is_allowed,
 };
-use causeway_transports::{Address, Transports};
+use causeway_transports::{Address, DialGuard, Transports};
 use causeway_verify::ChainSpec;
 use causeway_wire::Stack;
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -67,6 +68,17 @@ impl Server {
         );
     }
 
+    /// Where it may send us: a list is a stranger's word, and so is what the names in it lead to.
+    pub(crate) fn dial_guard(&self) -> DialGuard {
+        match self {
+            Self::At(_) | Self::Of(_) => DialGuard::Any,
+            Self::Listed { reach, .. } => {
+                let reach = *reach;
+                DialGuard::Only(Arc::new(move |ip| is_allowed(ip, reach)))
+            }
+        }
+    }
+
     /// A greeted server.
     ///
     /// # Errors
@@ -86,7 +98,7 @@ impl Server {
             }
             Self::Of(record) => {
                 let ways = ways(record, Reach::Local, &forks).context("the node record")?;
-                by_any(transports, nodes, &ways).await
+                by_any(transports, nodes, &ways, true).await
             }
             Self::Listed { link, name_server, reach } => {
                 let client = match name_server {
@@ -96,7 +108,7 @@ impl Server {
                 let reading =
                     Reading::new(client, [link.clone()], Trees::new(), Limits::default(), Pace::default());
                 first_listed(reading, *reach, &forks, async |ways: Vec<Way>| {
-                    by_any(transports, nodes, &ways).await
+                    by_any(transports, nodes, &ways, false).await
                 })
                 .await
                 .with_context(|| format!("the list at {}", link.domain))
@@ -110,10 +122,16 @@ fn ways(record: &Record, reach: Reach, forks: &ForkFilter) -> anyhow::Result<Vec
     Ok(choose(record, Rules { reach, forks, first: Stack::Libp2p })?)
 }
 
-async fn by_any(transports: &Transports, nodes: &FullNodes, ways: &[Way]) -> anyhow::Result<Upstream> {
+/// `named`: the user gave the addresses, so they may be anywhere.
+async fn by_any(
+    transports: &Transports,
+    nodes: &FullNodes,
+    ways: &[Way],
+    named: bool,
+) -> anyhow::Result<Upstream> {
     let mut last = anyhow!("no address to dial");
     for way in ways {
-        match dialing::connect(transports, way, true).await {
+        match dialing::connect(transports, way, named).await {
             Ok(incoming) => match nodes.admit(incoming).await {
                 Ok(upstream) => return Ok(upstream),
                 Err(error) => last = anyhow::Error::new(error).context("greeting the server"),
@@ -168,5 +186,23 @@ async fn first_listed(
                 None => done = true,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "enrtree://AM5FCQLWIZX2QFPNJAP7VUERCCRNGRHWZG3YYHIUV7BVDQ5FDPRT2@nodes.example.org";
+
+    #[test]
+    fn a_list_sends_us_only_where_strangers_may() {
+        let guard = |text: &str, reach| Server::parse(text, None, reach).expect("valid").dial_guard();
+        let inside = [10, 0, 0, 1].into();
+
+        assert!(!guard(LIST, Reach::Public).allows(inside));
+        assert!(guard(LIST, Reach::Public).allows([8, 8, 4, 4].into()));
+        assert!(guard(LIST, Reach::Local).allows(inside));
+        assert!(guard("/ip4/10.0.0.1/tcp/1", Reach::Public).allows(inside), "the user says so");
     }
 }
