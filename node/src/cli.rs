@@ -173,7 +173,7 @@ pub(crate) struct DiscoveryArgs {
     #[arg(long = "dns.server", value_name = "IP:PORT", env = "CAUSEWAY_DNS__SERVER")]
     pub(crate) name_server: Option<std::net::SocketAddr>,
     /// Dial private and loopback addresses that strangers name, too: for closed networks. Switched on by itself
-    /// where --addr is such an address.
+    /// where --addr is such an address, unless the network's built-in bootnodes or lists are used.
     #[arg(long = "discovery.local")]
     pub(crate) local: bool,
     /// How others come to know our address: `any` (what enough peers see), `none`, or `extip:IP`.

@@ -1,6 +1,6 @@
 //! Carries out what discovery orders: dials peers on either stack, greets them, and tells what became of them.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
 use causeway_bridge::{AdmitError, Follower, FullNodes, GreetError, Upstream};
@@ -10,13 +10,13 @@ use causeway_records::{Enode, Multiaddr, Way};
 use causeway_transports::{Address, CloseReason, DialError, Incoming, Transports};
 use causeway_verify::Root;
 use causeway_wire::{Answer, HashOrNumber, NodeKey, Query, Stack};
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::{Instant, MissedTickBehavior, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Pause between rounds of asking for the checkpoint's header.
 const ROOT_RETRY: Duration = Duration::from_secs(2);
@@ -65,7 +65,7 @@ impl Dialer {
             match order {
                 Some(Order::Dial(dial)) => {
                     let dialer = self.clone();
-                    self.tasks.spawn(async move { dialer.carry_out(dial).await });
+                    self.tasks.spawn(dialer.supervise(dial));
                 }
                 Some(Order::Leave(key)) => {
                     let held =
@@ -80,6 +80,15 @@ impl Dialer {
         }
         for upstream in self.nodes.all() {
             upstream.leave();
+        }
+    }
+
+    /// Carries out a dial; whatever happens to it, discovery hears of its end, lest it wait for ever.
+    async fn supervise(self, dial: Dial) {
+        let key = dial.key;
+        if AssertUnwindSafe(self.carry_out(dial)).catch_unwind().await.is_err() {
+            error!("a dial panicked");
+            self.discovery.report(Report::Failed(key, Failure::Unreachable)).await;
         }
     }
 

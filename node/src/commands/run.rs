@@ -52,14 +52,14 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         ),
         None | Some(_) => {}
     }
-    let local = args.discovery.local || is_local(ports.addr());
+    let reach = reach(&args.discovery, ports.addr(), look.as_ref());
     let relay = Relay::start(RelayConfig {
         spec,
         checkpoint: args.network.checkpoint,
         peering: Peering {
             named: named.into_iter().map(|named| (named, Source::Static)).collect(),
             look,
-            reach: if local { Reach::Local } else { Reach::Public },
+            reach,
             nat: args.discovery.nat,
             profile: args.discovery.profile,
             datadir,
@@ -76,6 +76,15 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     info!("stopping");
     relay.shutdown().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where strangers may send us: to private addresses, too, if the user says so or if we are in a closed network.
+/// Who looks where the whole network looks is in none, though its own address be private: so are those of machines
+/// that a cloud or a router stands before, and what is around these is nothing for strangers to send us to.
+fn reach(args: &DiscoveryArgs, own: IpAddr, look: Option<&Look>) -> Reach {
+    let built_in = args.bootnodes.is_empty() && args.lists.is_empty();
+    let open = look.is_some_and(|look| built_in && !(look.bootnodes.is_empty() && look.lists.is_empty()));
+    if args.local || (is_local(own) && !open) { Reach::Local } else { Reach::Public }
 }
 
 /// Where to look for peers: where the user says, else at the network's own places.
@@ -152,4 +161,30 @@ pub(crate) fn default_datadir() -> anyhow::Result<PathBuf> {
         .or_else(|| from("HOME").map(|home| home.join(".local/share/causeway")))
         .or_else(|| from("LOCALAPPDATA").map(|home| home.join("causeway").join("data")))
         .context("there is no home directory to keep the node key in: name one with --datadir or --nodekey")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn reach_of(flags: &[&str], network: &str) -> Reach {
+        let flags = ["causeway", "run", "--addr", "10.0.0.5"].iter().chain(flags);
+        let Command::Run(args) = Cli::parse_from(flags).command else { panic!("another command") };
+        let look = look(&args.discovery, network).expect("valid");
+        let own = args.listen.addr.expect("given");
+        reach(&args.discovery, own, Some(&look))
+    }
+
+    #[test]
+    fn a_private_address_alone_does_not_make_a_closed_network() {
+        let list = "enrtree://AM5FCQLWIZX2QFPNJAP7VUERCCRNGRHWZG3YYHIUV7BVDQ5FDPRT2@nodes.example.org";
+
+        assert_eq!(reach_of(&[], "mainnet"), Reach::Public);
+        assert_eq!(reach_of(&["--discovery.local"], "mainnet"), Reach::Local);
+        assert_eq!(reach_of(&["--dns", list], "mainnet"), Reach::Local);
+        assert_eq!(reach_of(&[], "genesis.json"), Reach::Local);
+    }
 }
