@@ -1,6 +1,6 @@
 //! The js-libp2p light peer, and everything `causeway light` reads, as the rows use them.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
@@ -26,6 +26,18 @@ pub(super) fn js(
     addresses: &[String],
     options: &[String],
 ) -> anyhow::Result<Peer> {
+    js_trusting(stage, name, geth, addresses, options, None)
+}
+
+/// The same, with a certificate that it trusts.
+pub(super) fn js_trusting(
+    stage: &Stage,
+    name: &str,
+    geth: &Geth,
+    addresses: &[String],
+    options: &[String],
+    certificate: Option<&Path>,
+) -> anyhow::Result<Peer> {
     let folder = &stage.workshop.libp2p_js;
     let path = |file: &str| folder.join(file).display().to_string();
     // Node 20 needs both; later versions take them.
@@ -48,7 +60,7 @@ pub(super) fn js(
     }
     arguments.extend_from_slice(options);
     arguments.extend_from_slice(addresses);
-    Peer::start(stage, name, "node".as_ref(), arguments)
+    Peer::start_trusting(stage, name, "node".as_ref(), arguments, certificate)
 }
 
 /// Waits until each address has been read and checked; gives what was read.

@@ -44,11 +44,25 @@ impl Peer {
         program: &Path,
         arguments: impl IntoIterator<Item = A>,
     ) -> anyhow::Result<Self> {
+        Self::start_trusting(stage, name, program, arguments, None)
+    }
+
+    /// The same, and Node.js and Go take the certificate in this file for one that they trust.
+    pub(super) fn start_trusting<A: AsRef<OsStr>>(
+        stage: &Stage,
+        name: &str,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        certificate: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let trusted = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"];
+        let variables = certificate.into_iter().flat_map(|file| trusted.map(|variable| (variable, file)));
         let stderr = stage.dir.join(format!("{name}.err"));
         let log = File::create(&stderr).with_context(|| format!("creating {}", stderr.display()))?;
         let mut copy = File::create(stage.dir.join(format!("{name}.out")))?;
         let mut child = Command::new(program)
             .args(arguments)
+            .envs(variables)
             .current_dir(&stage.dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -27,6 +27,8 @@ const MAX_ANSWER: u64 = 1 << 20;
 pub(super) enum Way {
     Tcp,
     WebSocket,
+    /// Only where a certificate is named.
+    SecureWebSocket,
     Quic,
     /// RLPx, by the enode.
     Devp2p,
@@ -40,6 +42,7 @@ impl Way {
         match self {
             Self::Tcp => "tcp",
             Self::WebSocket => "ws",
+            Self::SecureWebSocket => "wss",
             Self::Quic => "quic",
             Self::Devp2p => "rlpx",
         }
@@ -48,7 +51,8 @@ impl Way {
     fn is(self, multiaddr: &str) -> bool {
         match self {
             Self::Tcp => multiaddr.contains("/tcp/") && !multiaddr.contains("/ws"),
-            Self::WebSocket => multiaddr.contains("/ws/"),
+            Self::WebSocket => multiaddr.contains("/ws/") && !multiaddr.contains("/tls/"),
+            Self::SecureWebSocket => multiaddr.contains("/tls/ws/"),
             Self::Quic => multiaddr.contains("/quic-v1/") && !multiaddr.contains("/webtransport"),
             Self::Devp2p => false,
         }

@@ -77,6 +77,11 @@ pub(super) const ALL: &[Row] = &[
         what: "js-libp2p over tcp, ws, quic; les/4, les/3, les/2",
         run: |stage| Box::pin(stacks::js(stage)),
     },
+    Row {
+        name: "wss",
+        what: "js-libp2p and go-libp2p over WebSocket with TLS; the certificate is exchanged meanwhile",
+        run: |stage| Box::pin(stacks::wss(stage)),
+    },
     Row { name: "go-libp2p", what: "go-libp2p over tcp, ws, quic", run: |stage| Box::pin(stacks::go(stage)) },
     Row {
         name: "lying",

@@ -1,8 +1,9 @@
 //! Light peers on other people's libp2p, in every version and on every transport.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, ensure};
+use causeway_records::Record;
 use tokio::time::Instant;
 
 use crate::interop::{
@@ -57,15 +58,7 @@ pub(super) async fn js(stage: Stage) -> anyhow::Result<String> {
 pub(super) async fn go(stage: Stage) -> anyhow::Result<String> {
     let (geth, relay) = house(&stage).await?;
     let addresses = relay.addresses(&Way::LIBP2P)?;
-    let mut arguments = vec![
-        format!("-genesis={}", geth.genesis_file.display()),
-        format!("-genesis-hash={}", geth.genesis_hash()),
-        format!("-head={}", geth.head()),
-        format!("-number={}", geth.number()),
-        format!("-account={}", geth.bank()),
-    ];
-    arguments.extend_from_slice(&addresses);
-    let mut go = Peer::start(&stage, "go", &stage.workshop.go_libp2p, arguments)?;
+    let mut go = go_peer(&stage, "go", &geth, &addresses, None)?;
     let lines = light::checked(&go, &addresses).await?;
     ensure!(lines.iter().all(|line| line["protocol"] == "/les/4"), "les/4 on each");
     go.end(PATIENCE).await?;
@@ -73,4 +66,92 @@ pub(super) async fn go(stage: Stage) -> anyhow::Result<String> {
     relay.stop().await?;
     let of = |line: &serde_json::Value| format!("{}{}", line["transport"], line["security"]).replace('"', "");
     Ok(lines.iter().map(of).collect::<Vec<_>>().join(" "))
+}
+
+fn go_peer(
+    stage: &Stage,
+    name: &str,
+    geth: &Geth,
+    addresses: &[String],
+    certificate: Option<&Path>,
+) -> anyhow::Result<Peer> {
+    let mut arguments = vec![
+        format!("-genesis={}", geth.genesis_file.display()),
+        format!("-genesis-hash={}", geth.genesis_hash()),
+        format!("-head={}", geth.head()),
+        format!("-number={}", geth.number()),
+        format!("-account={}", geth.bank()),
+    ];
+    arguments.extend_from_slice(addresses);
+    Peer::start_trusting(stage, name, &stage.workshop.go_libp2p, arguments, certificate)
+}
+
+/// A new certificate for this machine in `folder/cert.pem` and `folder/key.pem`; a copy of the certificate in the
+/// file `trusted`, for those who are to trust it.
+fn certify(folder: &Path, trusted: &Path) -> anyhow::Result<()> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    for (name, content) in [("key.pem", made.key_pair.serialize_pem()), ("cert.pem", made.cert.pem())] {
+        let new = folder.join("new");
+        fs::write(&new, content)?;
+        fs::rename(&new, folder.join(name))?;
+    }
+    fs::copy(folder.join("cert.pem"), trusted)?;
+    Ok(())
+}
+
+/// Both on WebSocket over TLS, by address and by name; the certificate is exchanged while a session lasts.
+pub(super) async fn wss(stage: Stage) -> anyhow::Result<String> {
+    let (old, new) = (stage.dir.join("old.pem"), stage.dir.join("new.pem"));
+    certify(&stage.dir, &old)?;
+    let mut geth = Geth::start(&stage, "geth", Options { hold: 1, ..Options::default() }).await?;
+    let file = |name: &str| stage.dir.join(name).display().to_string();
+    let options = [
+        "--no-discovery",
+        "--full-node",
+        &geth.enode(),
+        "--tls.cert",
+        &file("cert.pem"),
+        "--tls.key",
+        &file("key.pem"),
+        "--tls.name",
+        "localhost",
+    ];
+    let relay = Relay::start_with(&stage, "relay", &geth.genesis_file, &options.map(str::to_owned)).await?;
+    relay.at_head(geth.number()).await?;
+    let by_address = relay.address(Way::SecureWebSocket)?;
+    let by_name = by_address.replacen("/ip4/127.0.0.1", "/dns4/localhost", 1);
+    let record: Record = relay.says("enr")?.parse().context("our record")?;
+    let said = record.libp2p_addrs().iter().map(ToString::to_string).find(|addr| addr.contains("/dns4/"));
+    let short = by_name.replacen("/tls/ws", "/wss", 1);
+    ensure!(said.as_ref() == Some(&short), "our record says {said:?}, not {short}");
+
+    let addresses = [by_address, by_name];
+    let go_checked = async |name: &str, certificate: &Path| {
+        let mut go = go_peer(&stage, name, &geth, &addresses, Some(certificate))?;
+        let lines = light::checked(&go, &addresses).await?;
+        ensure!(lines.iter().all(|line| line["protocol"] == "/les/4"), "les/4 on each");
+        go.end(PATIENCE).await?;
+        anyhow::Ok(())
+    };
+    go_checked("go-old", &old).await?;
+    let announces = ["--announces".to_owned(), "1".to_owned()];
+    let mut js = light::js_trusting(&stage, "js", &geth, &addresses, &announces, Some(&old))?;
+    light::checked(&js, &addresses).await?;
+
+    certify(&stage.dir, &new)?;
+    let exchanged = Instant::now();
+    // It is seen within a second or so; who comes earlier is shown the one of before.
+    let mut attempt = 0;
+    while let Err(error) = go_checked(&format!("go-new-{attempt}"), &new).await {
+        attempt += 1;
+        ensure!(exchanged.elapsed() < PATIENCE, "the new certificate is not shown: {error:#}");
+    }
+    let taken = exchanged.elapsed();
+    geth.import(1).await?;
+    let (hash, at) = geth.new_head(geth.number() + 1, &[]).await?;
+    light::announced(&js, &addresses, (&hash, at)).await.context("the certificate was exchanged")?;
+    js.end(PATIENCE).await?;
+    relay.idle(PATIENCE).await?;
+    relay.stop().await?;
+    Ok(format!("by address and name; a new certificate was shown and used within {} ms", taken.as_millis()))
 }
