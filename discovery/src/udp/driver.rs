@@ -85,6 +85,8 @@ enum Lookup {
 /// Something asked of discv5 has ended.
 enum Done {
     Lookup(Vec<Enr>),
+    /// What one node knows far from itself.
+    Far(Vec<Enr>),
     Visit(Enr, Option<discv5::service::Pong>),
     Refresh(NodeId, Vec<Enr>),
     Greeting,

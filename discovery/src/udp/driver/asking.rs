@@ -18,6 +18,12 @@ use super::{
 /// nobody else.
 const FEW_NODES: usize = 8;
 
+/// Where seven nodes of eight are, seen from any one.
+const FAR_DISTANCES: [u64; 3] = [256, 255, 254];
+
+/// Nodes taken out of one answer: more are not given (discv5-wire, "FINDNODE").
+const MOST_FAR: usize = 16;
+
 impl Driver {
     /// Plans a visit to the node of the table that was not visited for longest.
     pub(super) fn take_turn(&mut self, now: Instant) {
@@ -73,6 +79,7 @@ impl Driver {
             .unwrap_or(0);
         if known < FEW_NODES {
             self.greet_bootnodes();
+            self.ask_for_far_nodes();
         }
         if known == 0 {
             if self.lookup == Lookup::Over {
@@ -87,6 +94,18 @@ impl Driver {
         if let Some(lookup) = self.shared.with(|discv5| discv5.find_node(target)) {
             self.lookup = Lookup::UnderWay;
             self.pending.push(lookup.map(|found| Done::Lookup(found.unwrap_or_default())).boxed());
+        }
+    }
+
+    /// Asks each of the few nodes that answer for those at the greatest distances from it: half of all nodes are at
+    /// 256, and a lookup asks a node only for distances near that of its target, which may have nobody.
+    fn ask_for_far_nodes(&mut self) {
+        for node in self.connected().into_iter().take(FEW_NODES) {
+            let asked =
+                self.shared.with(|discv5| discv5.find_node_designated_peer(node, FAR_DISTANCES.to_vec()));
+            if let Some(asked) = asked {
+                self.pending.push(asked.map(|nodes| Done::Far(nodes.unwrap_or_default())).boxed());
+            }
         }
     }
 
@@ -161,6 +180,14 @@ impl Driver {
                 debug!(nodes = found.len(), "a discv5 lookup is over");
                 for enr in &found {
                     self.report(enr);
+                }
+            }
+            Done::Far(found) => {
+                for enr in found.into_iter().take(MOST_FAR) {
+                    self.report(&enr);
+                    if self.is_welcome(&enr) && self.can_reach(&enr) {
+                        self.visits.plan(enr, Instant::now());
+                    }
                 }
             }
             Done::Visit(node, pong) => {
