@@ -94,7 +94,7 @@ async fn a_new_certificate_is_shown_within_seconds_and_sessions_stay() {
     }
     let took = renewed.elapsed();
 
-    assert!(took < Duration::from_secs(5), "shown only after {took:?}");
+    assert!(took < Duration::from_secs(10), "shown only after {took:?}");
     assert_eq!(pair.server.certificate_names(), ["relay.example.org"], "names of one machine are not told");
     carries(&mut opened, &mut taken).await;
     carries(&mut taken, &mut opened).await;
@@ -148,7 +148,7 @@ async fn a_secure_listener_needs_a_certificate() {
 async fn silent_strangers_hold_up_others_no_longer_than_a_handshake() {
     let pair = Pair::with(Transport::SecureWebSocket, |config| {
         config.limits.pending_incoming = 8;
-        config.limits.handshake_timeout = Duration::from_secs(2);
+        config.limits.handshake_timeout = Duration::from_secs(6);
     })
     .await;
     let address = SocketAddr::from(([127, 0, 0, 1], port(&pair)));
@@ -158,7 +158,7 @@ async fn silent_strangers_hold_up_others_no_longer_than_a_handshake() {
     }
     // All places are taken: what comes now is hung up on at once.
     let mut ninth = TcpStream::connect(address).await.expect("connected");
-    let early = timeout(Duration::from_secs(1), ninth.read(&mut [0; 1])).await;
+    let early = timeout(Duration::from_secs(5), ninth.read(&mut [0; 1])).await;
     assert!(matches!(early, Ok(Ok(0) | Err(_))), "{early:?}");
 
     for mut silent in silent {
