@@ -3,11 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
-use causeway_bridge::{AdmitError, Counts, Follower, FullNodes, Service, Upstream, Verified, VerifiedConfig};
+use causeway_bridge::{
+    AdmitError, Counts, Follower, FullNodes, Service, Upstream, Ushered, Verified, VerifiedConfig, usher,
+};
 use causeway_translate::{AccountKeyForm, ClientConfig, ServerConfig};
 use causeway_transports::{Address, Transports};
 use causeway_verify::{HeaderChain, Root};
-use causeway_wire::les::FlowControl;
+use causeway_wire::{PeerId, les::FlowControl};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -60,6 +63,8 @@ pub struct Relay {
     pub nodes: Arc<FullNodes>,
     /// Its verified chain.
     pub follower: Arc<Follower>,
+    /// Full nodes that came by themselves.
+    pub full_nodes: mpsc::Receiver<PeerId>,
     counts: Arc<Counts>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -90,8 +95,9 @@ impl Relay {
         };
         let service = Service::new(verified, server, tasks.clone());
         let counts = service.counts();
-        tasks.spawn(service.run(incoming, stop.clone()));
-        Self { transports, nodes, follower, counts, tasks, stop }
+        let Ushered { light_peers, full_nodes } = usher(incoming, &tasks, stop.clone());
+        tasks.spawn(service.run(light_peers, stop.clone()));
+        Self { transports, nodes, follower, full_nodes, counts, tasks, stop }
     }
 
     /// Dials a full node, greets it and follows it until its session ends.
