@@ -1,3 +1,5 @@
+//! Registrations and queries at one registrar.
+
 use super::*;
 use crate::{
     message::{RegConfirmation, RequestId, encode_all},
