@@ -1,3 +1,5 @@
+//! One advertiser among registrars.
+
 use proptest::prelude::*;
 
 use super::*;

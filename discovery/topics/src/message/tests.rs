@@ -1,3 +1,5 @@
+//! Messages as bytes, and bytes that are none.
+
 use proptest::prelude::*;
 
 use super::*;

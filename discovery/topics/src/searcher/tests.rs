@@ -1,3 +1,5 @@
+//! One searcher among registrars.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
