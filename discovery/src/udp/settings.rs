@@ -89,12 +89,18 @@ pub(super) fn table_filter(reach: Reach) -> fn(&Enr) -> bool {
 }
 
 fn is_public(enr: &Enr) -> bool {
-    let mut addrs = udp_addrs(enr);
-    addrs.all(|addr| is_allowed(addr.ip(), Reach::Public) && addr.port() >= LOWEST_PORT)
+    all_addrs(enr, |addr| is_allowed(addr.ip(), Reach::Public) && addr.port() >= LOWEST_PORT)
 }
 
 fn is_local(enr: &Enr) -> bool {
-    udp_addrs(enr).all(|addr| is_allowed(addr.ip(), Reach::Local) && addr.port() != 0)
+    all_addrs(enr, |addr| is_allowed(addr.ip(), Reach::Local) && addr.port() != 0)
+}
+
+/// Whether all addresses are `allowed`. One without any has no place in the table, and the crate counts on that: it
+/// logs an error whenever it would ask such a node for a sign of life, and panics in debug builds.
+fn all_addrs(enr: &Enr, allowed: impl Fn(SocketAddr) -> bool) -> bool {
+    let mut addrs = udp_addrs(enr).peekable();
+    addrs.peek().is_some() && addrs.all(allowed)
 }
 
 fn udp_addrs(enr: &Enr) -> impl Iterator<Item = SocketAddr> {
@@ -168,5 +174,9 @@ mod tests {
             assert!(!public(&refused) && local(&refused), "{refused}");
         }
         assert!(!local(&enr([224, 0, 0, 1], 30303, None)));
+        let secret = SecretKey::from_secret_bytes([7; 32]).expect("valid secret");
+        let nowhere = Record::sign(&secret, 1, &Contents::default()).expect("fits").record;
+        let nowhere = to_enr(&nowhere).expect("a record");
+        assert!(!public(&nowhere) && !local(&nowhere));
     }
 }

@@ -263,7 +263,7 @@ impl Driver {
     /// Takes a newer record of a node of the table.
     fn refresh(&mut self, enr: Enr) {
         let key = kbucket::Key::from(enr.node_id());
-        if settings::table_filter(self.reach)(&enr) {
+        if settings::table_filter(self.reach)(&enr) && self.can_reach(&enr) {
             let update = |discv5: &Discv5| {
                 discv5.with_kbuckets(|table| {
                     let mut table = table.write();
