@@ -7,7 +7,7 @@ use libp2p::{
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
 };
 
-use crate::{HostLimits, Rules, gate::Gate, ping, rendezvous::Rendezvous, streams::Streams};
+use crate::{HostLimits, gate::Gate, lists::SharedRules, ping, rendezvous::Rendezvous, streams::Streams};
 
 /// How often identify is repeated on a connection.
 const IDENTIFY_INTERVAL: Duration = Duration::from_secs(300);
@@ -31,7 +31,7 @@ impl Behaviour {
         key: identity::PublicKey,
         agent: String,
         limits: &HostLimits,
-        rules: Rules,
+        rules: SharedRules,
         rendezvous: Rendezvous,
         streams: Streams,
     ) -> Self {

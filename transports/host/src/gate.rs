@@ -20,7 +20,7 @@ use libp2p::{
     },
 };
 
-use crate::{Denied, HostLimits, Rules, identity::wire_peer_id};
+use crate::{Denied, HostLimits, Rules, identity::wire_peer_id, lists::SharedRules};
 
 /// Why a connection is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +47,8 @@ pub(crate) fn refused_by_lists(cause: &ConnectionDenied) -> Option<Denied> {
 #[derive(Debug)]
 pub(crate) struct Gate {
     limits: HostLimits,
-    rules: Rules,
+    /// The transports ask them too.
+    rules: SharedRules,
     pending_incoming: HashSet<ConnectionId>,
     pending_outgoing: HashSet<ConnectionId>,
     established: HashMap<ConnectionId, Established>,
@@ -80,7 +81,7 @@ pub(crate) enum Origin {
 }
 
 impl Gate {
-    pub(crate) fn new(limits: HostLimits, rules: Rules) -> Self {
+    pub(crate) fn new(limits: HostLimits, rules: SharedRules) -> Self {
         Self {
             limits,
             rules,
@@ -97,10 +98,11 @@ impl Gate {
     /// Goes by other rules from now on; returns the connections that they deny and that are not being closed
     /// for it yet.
     pub(crate) fn set_rules(&mut self, rules: Rules) -> Vec<ConnectionId> {
-        self.rules = rules;
+        self.rules.set(rules);
+        let rules = self.rules.current();
         let mut denied = Vec::new();
         for (id, connection) in &mut self.established {
-            let refused = self.rules.check(&wire_peer_id(&connection.peer), connection.ip).is_err();
+            let refused = rules.check(&wire_peer_id(&connection.peer), connection.ip).is_err();
             if refused && !connection.denied {
                 connection.denied = true;
                 denied.push(*id);
@@ -114,12 +116,12 @@ impl Gate {
         let limits = &self.limits;
         let ip = remote_ip(remote);
         if let Some(ip) = ip {
-            self.rules.check_ip(ip)?;
+            self.rules.current().check_ip(ip)?;
         }
         below("connections", self.established.len(), limits.connections)?;
         below("incoming connections", self.incoming, limits.incoming)?;
         below("incoming handshakes", self.pending_incoming.len(), limits.pending_incoming)?;
-        if let Some(ip) = ip.filter(|ip| !ip.is_loopback() && !self.rules.exempts(*ip)) {
+        if let Some(ip) = ip.filter(|ip| !ip.is_loopback() && !self.rules.current().exempts(*ip)) {
             for origin in origins_of(ip) {
                 let (what, limit) = match origin {
                     Origin::V4(_) => ("connections from one IPv4 address", limits.per_ipv4),
@@ -140,9 +142,9 @@ impl Gate {
     /// Whether the lists have anything against a dial, as far as it is known whom it leads to.
     fn may_dial(&self, peer: Option<&PeerId>, addresses: &[Multiaddr]) -> Result<(), Refused> {
         for ip in addresses.iter().filter_map(remote_ip) {
-            self.rules.check_ip(ip)?;
+            self.rules.current().check_ip(ip)?;
         }
-        match peer.map(|peer| self.rules.check(&wire_peer_id(peer), None)) {
+        match peer.map(|peer| self.rules.current().check(&wire_peer_id(peer), None)) {
             Some(Err(Denied::Peer)) => Err(Denied::Peer.into()),
             _ => Ok(()), // whether it is an allowed one is seen after the handshake
         }
@@ -151,7 +153,7 @@ impl Gate {
     /// A connection after its handshake.
     fn enter(&self, peer: &PeerId, remote: &Multiaddr, incoming: bool) -> Result<(), Refused> {
         let limits = &self.limits;
-        self.rules.check(&wire_peer_id(peer), remote_ip(remote))?;
+        self.rules.current().check(&wire_peer_id(peer), remote_ip(remote))?;
         below("connections", self.established.len(), limits.connections)?;
         if incoming {
             below("incoming connections", self.incoming, limits.incoming)?;
@@ -337,7 +339,7 @@ mod tests {
             per_ipv6_48: 4,
             ..HostLimits::default()
         };
-        Gate::new(limits, Rules::default())
+        Gate::new(limits, SharedRules::default())
     }
 
     fn id(number: usize) -> ConnectionId {
@@ -355,7 +357,7 @@ mod tests {
     #[test]
     fn networks_share_a_limit() {
         let limits = HostLimits { per_ipv4_24: 2, per_ipv6_56: 2, ..HostLimits::default() };
-        let mut gate = Gate::new(limits, Rules::default());
+        let mut gate = Gate::new(limits, SharedRules::default());
         gate.knock(id(0), &at("/ip4/192.0.2.1/tcp/1")).expect("first");
         gate.knock(id(1), &at("/ip4/192.0.2.2/tcp/1")).expect("second");
         gate.knock(id(2), &at("/ip6/2001:db8:1:101::1/tcp/1")).expect("first");

@@ -1,4 +1,5 @@
-//! The dial guard: which IP addresses are dialed on a stranger's word, checked after names were resolved.
+//! The dial guard: which IP addresses are dialed on a stranger's word and which are denied to everybody, checked
+//! after names were resolved.
 //!
 //! The addresses of strangers' records may lead to the loopback or into the network around us, also behind a DNS
 //! name. Only the innermost transports see which IP address is dialed, and only whoever asks for the dial knows
@@ -24,6 +25,8 @@ use libp2p::{
     },
     multiaddr::Protocol as Part,
 };
+
+use crate::{Denied, lists::SharedRules};
 
 /// Which IP addresses may be dialed on a stranger's word.
 #[derive(Clone, Default)]
@@ -83,8 +86,8 @@ impl Naming {
 #[derive(Debug)]
 struct Attempt {
     word: Word,
-    /// An address that the guard refused.
-    refused: OnceLock<IpAddr>,
+    /// Why an address was refused.
+    refused: OnceLock<NotDialed>,
     /// Some address passed.
     passed: AtomicBool,
 }
@@ -93,7 +96,7 @@ impl Attempt {
     /// Which error tells more: that of the transports, or that nothing there may be dialed.
     fn explain(&self, error: io::Error) -> io::Error {
         match self.refused.get() {
-            Some(ip) if !self.passed.load(Ordering::Relaxed) => not_allowed(*ip),
+            Some(why) if !self.passed.load(Ordering::Relaxed) => refusal(*why),
             _ => error,
         }
     }
@@ -104,23 +107,25 @@ tokio::task_local! {
     static ATTEMPT: Arc<Attempt>;
 }
 
-/// An address that the guard refuses.
+/// Why an address is not dialed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{ip} is not dialed on a stranger's word")]
-struct NotAllowed {
-    ip: IpAddr,
+pub(crate) enum NotDialed {
+    #[error("{0} is not dialed on a stranger's word")]
+    StrangersWord(IpAddr),
+    #[error(transparent)]
+    Denied(#[from] Denied),
 }
 
-fn not_allowed(ip: IpAddr) -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, NotAllowed { ip })
+fn refusal(why: NotDialed) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
 
-/// The address because of which the guard refused a dial that ended with `error`.
-pub(crate) fn refused_ip(error: &io::Error) -> Option<IpAddr> {
+/// Why a dial that ended with `error` was refused, if it was.
+pub(crate) fn why_refused(error: &io::Error) -> Option<NotDialed> {
     let inner = error.get_ref()?;
-    match inner.downcast_ref::<NotAllowed>() {
-        Some(NotAllowed { ip }) => Some(*ip),
-        None => refused_ip(inner.downcast_ref::<io::Error>()?), // each boxed transport wraps its errors again
+    match inner.downcast_ref::<NotDialed>() {
+        Some(why) => Some(*why),
+        None => why_refused(inner.downcast_ref::<io::Error>()?), // each boxed transport wraps its errors again
     }
 }
 
@@ -178,36 +183,47 @@ impl Transport for Marked {
 #[derive(Debug)]
 pub(crate) struct Guarded<T> {
     inner: T,
-    guard: DialGuard,
+    doorman: Doorman,
+}
+
+/// What is asked before an address is dialed; the rules change while the host runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Doorman {
+    pub(crate) guard: DialGuard,
+    pub(crate) rules: SharedRules,
 }
 
 impl<T> Guarded<T> {
-    pub(crate) fn new(inner: T, guard: DialGuard) -> Self {
-        Self { inner, guard }
+    pub(crate) fn new(inner: T, doorman: Doorman) -> Self {
+        Self { inner, doorman }
     }
 
     /// Every IP address in `address` counts: TCP dials the last one, whatever stands before it.
     fn check(&self, address: &Multiaddr) -> Result<(), TransportError<io::Error>> {
-        if matches!(self.guard, DialGuard::Any) {
-            return Ok(());
-        }
         let attempt = ATTEMPT.try_with(Arc::clone).ok();
-        if attempt.as_ref().is_some_and(|attempt| attempt.word == Word::User) {
-            return Ok(());
-        }
-        let mut ips = address.iter().filter_map(|part| match part {
-            Part::Ip4(ip) => Some(IpAddr::V4(ip)),
-            Part::Ip6(ip) => Some(IpAddr::V6(ip)),
-            _ => None,
-        });
-        let Some(first) = ips.next() else {
-            return Err(TransportError::MultiaddrNotSupported(address.clone()));
+        let ips = || {
+            address.iter().filter_map(|part| match part {
+                Part::Ip4(ip) => Some(IpAddr::V4(ip)),
+                Part::Ip6(ip) => Some(IpAddr::V6(ip)),
+                _ => None,
+            })
         };
-        if let Some(ip) = std::iter::once(first).chain(ips).find(|ip| !self.guard.allows(*ip)) {
+        let users = attempt.as_ref().is_some_and(|attempt| attempt.word == Word::User);
+        let guarded = !users && !matches!(self.doorman.guard, DialGuard::Any);
+        if guarded && ips().next().is_none() {
+            return Err(TransportError::MultiaddrNotSupported(address.clone()));
+        }
+        let rules = self.doorman.rules.current();
+        let refused = ips().find_map(|ip| match rules.check_ip(ip) {
+            Err(denied) => Some(NotDialed::Denied(denied)),
+            Ok(()) if guarded && !self.doorman.guard.allows(ip) => Some(NotDialed::StrangersWord(ip)),
+            Ok(()) => None,
+        });
+        if let Some(why) = refused {
             if let Some(attempt) = attempt {
-                let _ = attempt.refused.set(ip); // the first one tells enough
+                let _ = attempt.refused.set(why); // the first one tells enough
             }
-            return Err(TransportError::Other(not_allowed(ip)));
+            return Err(TransportError::Other(refusal(why)));
         }
         if let Some(attempt) = attempt {
             attempt.passed.store(true, Ordering::Relaxed);
@@ -252,7 +268,8 @@ mod tests {
     use super::*;
 
     fn guarded() -> Guarded<()> {
-        Guarded::new((), DialGuard::Only(Arc::new(|ip| !ip.is_loopback())))
+        let guard = DialGuard::Only(Arc::new(|ip| !ip.is_loopback()));
+        Guarded::new((), Doorman { guard, rules: SharedRules::default() })
     }
 
     #[test]
@@ -266,9 +283,23 @@ mod tests {
             let result = guarded().check(&address.parse().expect("multiaddr"));
 
             let Err(TransportError::Other(error)) = result else { panic!("{address}: {result:?}") };
-            assert!(refused_ip(&error).is_some(), "{address}");
+            assert!(matches!(why_refused(&error), Some(NotDialed::StrangersWord(_))), "{address}");
         }
         assert!(guarded().check(&"/ip4/192.0.2.1/tcp/1".parse().expect("multiaddr")).is_ok());
+    }
+
+    #[test]
+    fn a_denied_network_is_refused_whatever_the_guard_allows() {
+        let guarded = Guarded::new((), Doorman { guard: DialGuard::Any, rules: SharedRules::default() });
+        let address = "/ip4/192.0.2.1/tcp/1".parse().expect("multiaddr");
+        assert!(guarded.check(&address).is_ok());
+        let subnet = "192.0.2.0/24".parse().expect("subnet");
+        let lists = crate::Lists { deny: vec![crate::Listed::Subnet(subnet)], ..crate::Lists::default() };
+
+        guarded.doorman.rules.set(crate::Rules::new(&lists));
+
+        let Err(TransportError::Other(error)) = guarded.check(&address) else { panic!("dialed") };
+        assert_eq!(why_refused(&error), Some(NotDialed::Denied(Denied::Subnet(subnet))));
     }
 
     #[test]
@@ -282,7 +313,8 @@ mod tests {
     fn a_refusal_is_found_behind_wrapping_errors() {
         let ip = IpAddr::from([127, 0, 0, 1]);
 
-        assert_eq!(refused_ip(&io::Error::other(io::Error::other(not_allowed(ip)))), Some(ip));
-        assert_eq!(refused_ip(&io::Error::other("other")), None);
+        let why = NotDialed::StrangersWord(ip);
+        assert_eq!(why_refused(&io::Error::other(io::Error::other(refusal(why)))), Some(why));
+        assert_eq!(why_refused(&io::Error::other("other")), None);
     }
 }

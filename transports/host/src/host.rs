@@ -16,8 +16,9 @@ use crate::{
     behaviour::Behaviour,
     certificate::Identity,
     convert::{Protocol, Target},
-    guard::{Naming, Word},
+    guard::{Doorman, Naming, Word},
     identity,
+    lists::SharedRules,
     rendezvous::{Rendezvous, Server},
     stack::{self, Secrets},
     streams::{OpenRequest, Streams, Terms},
@@ -102,13 +103,15 @@ impl Host {
         let (orders, orders_receiver) = mpsc::channel(ORDERS);
 
         let identity = identity_for(&listen, certificate)?;
+        let rules = SharedRules::default();
+        rules.set(Rules::new(&lists));
+        let doorman = Doorman { guard: dial_guard, rules: rules.clone() };
         let naming = Naming::default();
         let secrets = Secrets { identity: identity.clone(), trusted_roots };
-        let transport = stack::build(&keypair, &limits, &dial_guard, naming.clone(), secrets)?;
+        let transport = stack::build(&keypair, &limits, &doorman, naming.clone(), secrets)?;
         let server = rendezvous_server.map(|limits| Arc::new(Server::new(limits)));
         let terms = Terms { offered, item_limits, limits: limits.clone(), inbox };
         let rendezvous = Rendezvous::new(server.clone());
-        let rules = Rules::new(&lists);
         let behaviour =
             Behaviour::new(keypair.public(), agent, &limits, rules, rendezvous, Streams::new(terms));
         let swarm_config = libp2p::swarm::Config::with_tokio_executor()
@@ -165,7 +168,8 @@ impl Host {
     }
 
     /// Replaces the lists of who is let in, at once: connections with whoever they deny are closed, others stay as
-    /// they are. Returns how many were closed.
+    /// they are. Returns how many were closed. Where a connection dialed by a DNS name leads is not remembered:
+    /// it is closed for its peer only.
     ///
     /// # Errors
     /// If the host is shut down.

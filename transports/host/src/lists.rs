@@ -5,6 +5,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use causeway_wire::{NodeKey, PeerId};
@@ -144,6 +145,20 @@ pub struct Rules {
     allow: Set,
     deny: Set,
     only_allowed: bool,
+}
+
+/// The rules of a host, for those who look at them without being told when they change.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedRules(Arc<RwLock<Arc<Rules>>>);
+
+impl SharedRules {
+    pub(crate) fn current(&self) -> Arc<Rules> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set(&self, rules: Rules) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
 }
 
 #[derive(Clone, Debug, Default)]

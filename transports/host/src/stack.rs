@@ -17,10 +17,10 @@ use libp2p::{
 use tracing::warn;
 
 use crate::{
-    DialGuard, HostError, HostLimits,
+    HostError, HostLimits,
     certificate::Identity,
     convert::in_full,
-    guard::{Guarded, Marked, Naming},
+    guard::{Doorman, Guarded, Marked, Naming},
     tls::{self, SecureListeners},
 };
 
@@ -68,22 +68,22 @@ pub(crate) struct Secrets {
 pub(crate) fn build(
     keypair: &Keypair,
     limits: &HostLimits,
-    guard: &DialGuard,
+    doorman: &Doorman,
     naming: Naming,
     secrets: Secrets,
 ) -> Result<Connections, HostError> {
     let Secrets { identity, trusted_roots } = secrets;
     let client = client_tls(&trusted_roots)?;
     let dialing = match (
-        dns::tokio::Transport::system(plain_tcp(guard)),
-        dns::tokio::Transport::system(direct(keypair, limits, guard)?),
+        dns::tokio::Transport::system(plain_tcp(doorman)),
+        dns::tokio::Transport::system(direct(keypair, limits, doorman)?),
     ) {
         (Ok(tcp), Ok(direct)) => either(websocket_over(tcp, client, keypair, limits)?, direct.boxed()),
         (Err(error), _) | (_, Err(error)) => {
             warn!(reason = %error, "no name resolution: addresses with DNS names cannot be dialed");
             either(
-                websocket_over(plain_tcp(guard), client, keypair, limits)?,
-                direct(keypair, limits, guard)?,
+                websocket_over(plain_tcp(doorman), client, keypair, limits)?,
+                direct(keypair, limits, doorman)?,
             )
         }
     };
@@ -99,23 +99,23 @@ fn either(first: Connections, second: Connections) -> Connections {
     first.or_transport(second).map(|either, _| either.into_inner()).boxed()
 }
 
-fn direct(keypair: &Keypair, limits: &HostLimits, guard: &DialGuard) -> Result<Connections, HostError> {
+fn direct(keypair: &Keypair, limits: &HostLimits, doorman: &Doorman) -> Result<Connections, HostError> {
     let quic = quic::tokio::Transport::new(quic_config(keypair, limits))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
         .boxed();
-    Ok(either(secured_tcp(keypair, limits, guard)?, Guarded::new(quic, guard.clone()).boxed()))
+    Ok(either(secured_tcp(keypair, limits, doorman)?, Guarded::new(quic, doorman.clone()).boxed()))
 }
 
-fn plain_tcp(guard: &DialGuard) -> Guarded<tcp::tokio::Transport> {
-    Guarded::new(tcp::tokio::Transport::new(tcp::Config::default()), guard.clone())
+fn plain_tcp(doorman: &Doorman) -> Guarded<tcp::tokio::Transport> {
+    Guarded::new(tcp::tokio::Transport::new(tcp::Config::default()), doorman.clone())
 }
 
-fn secured_tcp(keypair: &Keypair, limits: &HostLimits, guard: &DialGuard) -> Result<Connections, HostError> {
+fn secured_tcp(keypair: &Keypair, limits: &HostLimits, doorman: &Doorman) -> Result<Connections, HostError> {
     let security = Security(SelectUpgrade::new(
         libp2p_tls::Config::new(keypair).map_err(|error| setup("tcp", &error))?,
         noise::Config::new(keypair).map_err(|error| setup("tcp", &error))?,
     ));
-    Ok(plain_tcp(guard)
+    Ok(plain_tcp(doorman)
         .upgrade(Version::V1Lazy)
         .authenticate(security)
         .multiplex(yamux_config(limits))

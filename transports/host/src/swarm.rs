@@ -33,7 +33,7 @@ use crate::{
     behaviour::{Behaviour, BehaviourEvent},
     convert::{Target, at_port, clean_agent, in_full, ipv4_half, listen_address, port_of},
     gate::refused_by_lists,
-    guard::{Naming, Word, refused_ip},
+    guard::{Naming, NotDialed, Word, why_refused},
     identity::wire_peer_id,
     ping::{self, Finding},
     rendezvous::Ask,
@@ -492,9 +492,12 @@ fn dial_error(target: &Target, error: &DialError) -> OpenError {
                 return OpenError::Address { address, reason };
             }
             if let [(_, TransportError::Other(error))] = attempts.as_slice()
-                && let Some(ip) = refused_ip(error)
+                && let Some(why) = why_refused(error)
             {
-                return OpenError::NotAllowed { ip };
+                return match why {
+                    NotDialed::StrangersWord(ip) => OpenError::NotAllowed { ip },
+                    NotDialed::Denied(denied) => OpenError::Denied(denied),
+                };
             }
             let reasons: Vec<String> = attempts.iter().map(|(_, error)| in_full(error)).collect();
             OpenError::Unreachable { address, reason: reasons.join("; ") }

@@ -72,8 +72,11 @@ async fn lists_count_for_dials_too() {
 
     let subnet = "127.0.0.0/8".parse().expect("subnet");
     dialer.set_lists(&deny(&[Listed::Subnet(subnet)])).await.expect("lives");
-    let refused = dialer.open(&pair.address(), &LES).await;
-    assert_eq!(refused.err(), Some(OpenError::Denied(Denied::Subnet(subnet))));
+    let by_name = pair.address().replacen("/ip4/127.0.0.1", "/dns4/localhost", 1);
+    for address in [pair.address(), by_name] {
+        let refused = dialer.open_named(&address, &LES).await;
+        assert_eq!(refused.err(), Some(OpenError::Denied(Denied::Subnet(subnet))), "{address}");
+    }
     dialer.shutdown().await;
     pair.shutdown().await;
 }
