@@ -465,6 +465,28 @@ async fn a_newer_record_reaches_those_who_know_us() {
 }
 
 #[tokio::test]
+async fn a_node_that_drops_its_address_does_no_harm() {
+    let mut first = Node::start(61, Speaks::Discv5, Vec::new()).await;
+    let mut second = Node::start(62, Speaks::Discv5, first.as_record()).await;
+    second.find(ids([&first])).await;
+    first.find(ids([&second])).await;
+    let before = first.record();
+
+    let nowhere = Record::sign(&first.secret, 2, &Contents::default()).expect("fits").record;
+    first.record.send_replace(nowhere);
+
+    let mut look = interval(SEARCH);
+    let forgotten = async {
+        while second.udp.stats().discv5_nodes > 0 {
+            look.tick().await;
+        }
+    };
+    soon(forgotten).await;
+    assert_eq!(second.udp.ping(&before).await.map(|pong| pong.seq), Ok(2), "discv5 goes on");
+    end_all([first, second]).await;
+}
+
+#[tokio::test]
 async fn consensus_nodes_are_not_told_of() {
     let mut first = Node::start(53, Speaks::Discv5, Vec::new()).await;
     let consensus = Node::start(54, Speaks::Discv5, Vec::new()).await;
