@@ -1,0 +1,160 @@
+//! Who is let in and who is not, by counts and lists.
+
+use super::*;
+
+fn gate() -> Gate {
+    let limits = HostLimits {
+        connections: 100,
+        incoming: 60,
+        outgoing: 50,
+        pending_incoming: 40,
+        per_peer: 2,
+        per_ipv4: 3,
+        per_ipv6_64: 2,
+        per_ipv6_48: 4,
+        ..HostLimits::default()
+    };
+    Gate::new(limits, SharedRules::default())
+}
+
+fn id(number: usize) -> ConnectionId {
+    ConnectionId::new_unchecked(number)
+}
+
+fn at(address: &str) -> Multiaddr {
+    address.parse().expect("multiaddr")
+}
+
+fn far() -> Multiaddr {
+    at("/ip4/198.51.100.1/tcp/1")
+}
+
+#[test]
+fn networks_share_a_limit() {
+    let limits = HostLimits { per_ipv4_24: 2, per_ipv6_56: 2, ..HostLimits::default() };
+    let mut gate = Gate::new(limits, SharedRules::default());
+    gate.knock(id(0), &at("/ip4/192.0.2.1/tcp/1")).expect("first");
+    gate.knock(id(1), &at("/ip4/192.0.2.2/tcp/1")).expect("second");
+    gate.knock(id(2), &at("/ip6/2001:db8:1:101::1/tcp/1")).expect("first");
+    gate.knock(id(3), &at("/ip6/2001:db8:1:102::1/tcp/1")).expect("second");
+
+    let full = |what| Err(Refused::Full { what, limit: 2 });
+    assert_eq!(gate.knock(id(4), &at("/ip4/192.0.2.3/tcp/1")), full("connections from one IPv4 /24"));
+    let third = gate.knock(id(5), &at("/ip6/2001:db8:1:103::1/tcp/1"));
+    assert_eq!(third, full("connections from one IPv6 /56"));
+    assert_eq!(gate.knock(id(6), &at("/ip4/192.0.3.1/tcp/1")), Ok(()));
+    assert_eq!(gate.knock(id(7), &at("/ip6/2001:db8:1:201::1/tcp/1")), Ok(()));
+}
+
+#[test]
+fn allowed_networks_have_no_limits_and_denied_ones_no_entrance() {
+    let mut gate = gate();
+    let entered = PeerId::random();
+    gate.entered(id(0), entered, &at("/ip4/203.0.113.1/tcp/1"), true);
+    gate.entered(id(1), PeerId::random(), &far(), true);
+    let lists = crate::Lists {
+        allow: vec!["192.0.2.0/24".parse().expect("subnet")],
+        deny: vec!["203.0.113.0/24".parse().expect("subnet")],
+        only_allowed: false,
+    };
+
+    assert_eq!(gate.set_rules(Rules::new(&lists)), [id(0)]);
+
+    let denied = Refused::Denied(Denied::Subnet("203.0.113.0/24".parse().expect("subnet")));
+    assert_eq!(gate.knock(id(2), &at("/ip6/::ffff:203.0.113.9/tcp/1")), Err(denied));
+    assert_eq!(gate.may_dial(None, &[at("/ip4/203.0.113.9/udp/1/quic-v1")]), Err(denied));
+    assert_eq!(gate.enter(&entered, &at("/ip4/203.0.113.9/tcp/1"), true), Err(denied), "a pending one");
+    for number in 10..20 {
+        gate.knock(id(number), &at("/ip4/192.0.2.1/tcp/1")).expect("no limit");
+    }
+}
+
+#[test]
+fn address_has_its_share_and_gets_it_back() {
+    let mut gate = gate();
+    let home = at("/ip4/192.0.2.1/tcp/1");
+    for number in 0..3 {
+        gate.knock(id(number), &home).expect("below the limit");
+    }
+
+    assert_eq!(
+        gate.knock(id(3), &home),
+        Err(Refused::Full { what: "connections from one IPv4 address", limit: 3 })
+    );
+    assert!(gate.knock(id(4), &at("/ip6/::ffff:192.0.2.1/udp/1/quic-v1")).is_err());
+    assert!(gate.knock(id(5), &at("/ip4/192.0.2.2/tcp/1")).is_ok());
+
+    gate.entered(id(0), PeerId::random(), &far(), true);
+    assert!(gate.knock(id(6), &home).is_err(), "established ones count too");
+    gate.left(id(0));
+    assert!(gate.knock(id(6), &home).is_ok());
+}
+
+#[test]
+fn ipv6_is_counted_by_network() {
+    let mut gate = gate();
+    gate.knock(id(0), &at("/ip6/2001:db8:1:1::1/tcp/1")).expect("first");
+    gate.knock(id(1), &at("/ip6/2001:db8:1:1::2/tcp/1")).expect("second of the /64");
+    assert!(gate.knock(id(2), &at("/ip6/2001:db8:1:1::3/tcp/1")).is_err());
+    gate.knock(id(3), &at("/ip6/2001:db8:1:2::1/tcp/1")).expect("another /64");
+    gate.knock(id(4), &at("/ip6/2001:db8:1:3::1/tcp/1")).expect("fourth of the /48");
+    assert!(gate.knock(id(5), &at("/ip6/2001:db8:1:4::1/tcp/1")).is_err());
+    assert!(gate.knock(id(6), &at("/ip6/2001:db8:2:1::1/tcp/1")).is_ok());
+}
+
+#[test]
+fn loopback_is_limited_in_total_only() {
+    let mut gate = gate();
+    for number in 0..40 {
+        gate.knock(id(number), &at("/ip4/127.0.0.1/tcp/1")).expect("exempt");
+    }
+
+    assert_eq!(
+        gate.knock(id(40), &at("/ip6/::1/tcp/1")),
+        Err(Refused::Full { what: "incoming handshakes", limit: 40 })
+    );
+}
+
+#[test]
+fn peer_has_its_share() {
+    let mut gate = gate();
+    let peer = PeerId::random();
+    gate.entered(id(0), peer, &far(), true);
+    gate.entered(id(1), peer, &far(), false);
+
+    assert_eq!(
+        gate.enter(&peer, &far(), true),
+        Err(Refused::Full { what: "connections with one peer", limit: 2 })
+    );
+    assert_eq!(gate.enter(&PeerId::random(), &far(), true), Ok(()));
+    gate.left(id(1));
+    assert_eq!(gate.enter(&peer, &far(), false), Ok(()));
+}
+
+#[test]
+fn directions_and_totals_are_limited() {
+    let mut gate = gate();
+    for number in 0..60 {
+        gate.entered(id(number), PeerId::random(), &far(), true);
+    }
+    assert!(gate.knock(id(999), &at("/ip4/127.0.0.1/tcp/1")).is_err());
+    assert!(gate.enter(&PeerId::random(), &far(), true).is_err());
+    for number in 60..100 {
+        assert!(gate.enter(&PeerId::random(), &far(), false).is_ok());
+        gate.entered(id(number), PeerId::random(), &far(), false);
+    }
+    assert!(gate.enter(&PeerId::random(), &far(), false).is_err());
+}
+
+#[test]
+fn nothing_is_remembered_of_who_left() {
+    let mut gate = gate();
+    for number in 0..1000 {
+        gate.knock(id(number), &at("/ip6/2001:db8::1/tcp/1")).expect("below the limit");
+        gate.entered(id(number), PeerId::random(), &far(), true);
+        gate.left(id(number));
+    }
+
+    assert_eq!(gate.per_peer.0.len() + gate.per_origin.0.len() + gate.origins.len(), 0);
+    assert_eq!(gate.established.len() + gate.pending_incoming.len() + gate.incoming, 0);
+}
