@@ -66,6 +66,10 @@ pub(super) struct Driver {
     turns: VecDeque<NodeId>,
     next_turn: Instant,
     lookup: Lookup,
+    /// Nodes asked for those far from them since the last search; none is asked once there are enough.
+    asked_far: HashSet<NodeId>,
+    early_searches: u32,
+    next_early: Instant,
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
     /// Greetings to bootnodes under way.
     greetings: usize,
@@ -131,6 +135,7 @@ impl Driver {
             events = Some(receiver);
         }
         let frames = (!discv5).then(|| sockets.read(&tasks, stop));
+        let early_searches = if bootnodes.is_empty() { 0 } else { asking::EARLY_SEARCHES };
         let discv4 = discv4.then(|| V4::new(secret_key, tcp, reach, &own, sockets.clone()));
         Ok(Self {
             shared,
@@ -154,6 +159,9 @@ impl Driver {
             turns: VecDeque::new(),
             next_turn: Instant::now() + TURN,
             lookup: Lookup::Never,
+            asked_far: HashSet::new(),
+            early_searches,
+            next_early: Instant::now() + asking::EARLY_PAUSE,
             pending: FuturesUnordered::new(),
             greetings: 0,
         })
@@ -200,9 +208,11 @@ impl Driver {
                 None => self.visits.done(),
             }
         }
+        self.search_early(now);
         self.carry_out_discv4(now);
+        let early = (self.early_searches > 0).then_some(self.next_early);
         let discv4_due = self.discv4.as_ref().and_then(V4::due).map(|due| due.max(now + TICK));
-        [Some(self.next_turn), self.visits.due(), discv4_due]
+        [Some(self.next_turn), self.visits.due(), discv4_due, early]
             .into_iter()
             .flatten()
             .min()

@@ -1,6 +1,9 @@
 //! What the driver asks of others: signs of life, records, lookups; and what it makes of the answers.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use alloy_primitives::B256;
 use causeway_records::{Enode, Host, Reach, Record};
@@ -11,12 +14,18 @@ use tracing::{debug, info, warn};
 
 use super::{
     super::{Bootnode, settings, settings::to_enr},
-    Done, Driver, Lookup,
+    Command, Done, Driver, Lookup,
 };
 
 /// With fewer nodes in the table the bootnodes that are not among them are asked again: whoever came first may know
 /// nobody else.
 const FEW_NODES: usize = 8;
+
+/// Searches of our own accord after the start, where there are bootnodes.
+pub(super) const EARLY_SEARCHES: u32 = 4;
+
+/// Pause between those.
+pub(super) const EARLY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where seven nodes of eight are, seen from any one.
 const FAR_DISTANCES: [u64; 3] = [256, 255, 254];
@@ -69,6 +78,15 @@ impl Driver {
             && self.shared.with(|discv5| discv5.ip_mode().get_contactable_addr(enr).is_some()) == Some(true)
     }
 
+    /// Searches again soon after the start: a bootnode that we have only just met may not answer at once.
+    pub(super) fn search_early(&mut self, now: Instant) {
+        if self.early_searches > 0 && self.next_early <= now {
+            self.early_searches -= 1;
+            self.next_early = now + EARLY_PAUSE;
+            self.on_wish(Command::Search);
+        }
+    }
+
     pub(super) fn search(&mut self) {
         if self.lookup == Lookup::UnderWay {
             return;
@@ -100,12 +118,20 @@ impl Driver {
     /// Asks each of the few nodes that answer for those at the greatest distances from it: half of all nodes are at
     /// 256, and a lookup asks a node only for distances near that of its target, which may have nobody.
     fn ask_for_far_nodes(&mut self) {
+        self.asked_far.clear();
         for node in self.connected().into_iter().take(FEW_NODES) {
-            let asked =
-                self.shared.with(|discv5| discv5.find_node_designated_peer(node, FAR_DISTANCES.to_vec()));
-            if let Some(asked) = asked {
-                self.pending.push(asked.map(|nodes| Done::Far(nodes.unwrap_or_default())).boxed());
-            }
+            self.ask_for_far_nodes_of(node);
+        }
+    }
+
+    /// The same of one node that has just answered, unless it was asked since the last search.
+    fn ask_for_far_nodes_of(&mut self, node: Enr) {
+        if self.asked_far.len() >= FEW_NODES || !self.asked_far.insert(node.node_id()) {
+            return;
+        }
+        let asked = self.shared.with(|discv5| discv5.find_node_designated_peer(node, FAR_DISTANCES.to_vec()));
+        if let Some(asked) = asked {
+            self.pending.push(asked.map(|nodes| Done::Far(nodes.unwrap_or_default())).boxed());
         }
     }
 
@@ -224,6 +250,7 @@ impl Driver {
                 self.confirm(winner);
             }
         }
+        self.ask_for_far_nodes_of(node.clone());
         // The crate leaves this to whoever asked for the ping.
         if pong.enr_seq > node.seq() {
             let id = node.node_id();
