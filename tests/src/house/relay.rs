@@ -116,17 +116,22 @@ impl Relay {
     pub fn keep_connected(&self, address: Address) {
         let (transports, nodes) = (self.transports.clone(), Arc::clone(&self.nodes));
         let (follower, stop) = (Arc::clone(&self.follower), self.stop.clone());
-        let dial = async move {
-            loop {
-                if let Ok(incoming) = transports.dial(&address).await
-                    && let Ok(upstream) = nodes.admit(incoming).await
-                {
-                    follower.follow(upstream).await;
+        self.tasks.spawn(async move {
+            while !stop.is_cancelled() {
+                let admit = async {
+                    let incoming = transports.dial(&address).await.ok()?;
+                    nodes.admit(incoming).await.ok()
+                };
+                if let Some(Some(upstream)) = stop.run_until_cancelled(admit).await {
+                    let follow = follower.follow(upstream.clone());
+                    if stop.run_until_cancelled(follow).await.is_none() {
+                        upstream.leave();
+                        nodes.dismiss(&upstream);
+                    }
                 }
-                tokio::time::sleep(REDIAL).await;
+                stop.run_until_cancelled(tokio::time::sleep(REDIAL)).await;
             }
-        };
-        self.tasks.spawn(async move { stop.run_until_cancelled(dial).await });
+        });
     }
 
     /// Where a light peer dials it.
