@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
 
 /// How often the files are looked at.
-const POLL: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_millis(250);
 
 /// Largest file that is read; a chain of certificates is a few kilobytes long.
 const MAX_FILE: u64 = 1024 * 1024;
