@@ -2,7 +2,6 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -12,18 +11,13 @@ use anyhow::{Context, bail};
 use causeway_bridge::{
     Backend, Counts, Follower, FullNodes, Service, Ushered, Verified, VerifiedConfig, usher,
 };
-use causeway_discovery::{
-    Discovery, DiscoveryConfig, Looking, Nat, Order, OwnRecord, Report,
-    udp::{Bootnode, Sockets, TalkRegistry},
-};
-use causeway_pool::{Named, PoolConfig, Source};
-use causeway_records::{Reach, dns_tree::Link};
+use causeway_discovery::{Discovery, Order};
 use causeway_translate::{AccountKeyForm, ChainIdentity, ClientConfig, ServerConfig};
 use causeway_transports::{
     CertificateFiles, DialGuard, Incoming, Limits, Lists, SecureWebSocket, Transports, TransportsConfig,
 };
 use causeway_verify::{ChainSpec, HeaderChain, Root};
-use causeway_wire::{Stack, les::Version};
+use causeway_wire::les::Version;
 use secp256k1::SecretKey;
 use serde_json::json;
 use tokio::{
@@ -34,9 +28,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::{
-    cli::{ListenArgs, Profile},
+    cli::ListenArgs,
     dialing::{self, Dialer},
-    http, record,
+    http,
+    peering::{self, Listeners, Peering},
+    record,
 };
 
 /// Recent headers kept whole; of older ones only hash and total difficulty.
@@ -87,6 +83,11 @@ impl Ports {
     pub(crate) fn addr(&self) -> IpAddr {
         self.addr
     }
+
+    /// The port of devp2p that was asked for.
+    pub(crate) fn devp2p(&self) -> u16 {
+        self.devp2p
+    }
 }
 
 /// WebSocket over TLS, if there is a certificate for it.
@@ -115,39 +116,6 @@ pub(crate) fn secure_websocket(
         (None, None) => Ok(None),
     }
 }
-
-/// How a relay comes to its peers.
-#[derive(Debug)]
-pub(crate) struct Peering {
-    /// Those that the user named.
-    pub(crate) named: Vec<(Named, Source)>,
-    /// Whether more are looked for, and where.
-    pub(crate) look: Option<Look>,
-    /// Which addresses strangers may send us to.
-    pub(crate) reach: Reach,
-    /// How our addresses come to be known.
-    pub(crate) nat: Nat,
-    /// How many peers are kept.
-    pub(crate) profile: Profile,
-    /// Where our record and the peers are kept between runs.
-    pub(crate) datadir: Option<PathBuf>,
-}
-
-/// Where peers are looked for.
-#[derive(Debug)]
-pub(crate) struct Look {
-    /// Where to begin.
-    pub(crate) bootnodes: Vec<Bootnode>,
-    /// Signed lists in the DNS.
-    pub(crate) lists: Vec<Link>,
-    /// The name server; the system's unless given.
-    pub(crate) name_server: Option<SocketAddr>,
-    /// Whether relays are advertised and looked for by topic, too.
-    pub(crate) topics: bool,
-}
-
-/// Peers that must agree on our address before it is told.
-const VOTES: usize = 10;
 
 /// What a relay is made from.
 #[derive(Debug)]
@@ -269,14 +237,14 @@ impl Relay {
         let http = listener.local_addr()?;
         let mut config = transports_config(secret_key, Some(ports));
         config.secure_websocket = secure_websocket;
-        config.dial_guard = dial_guard(peering.reach);
+        config.dial_guard = peering.dial_guard();
         config.rendezvous_server = Some(crate::rendezvous::limits(&spec));
         let (transports, incoming) = Transports::start(config).await.context(
             "starting the listeners (their ports: --port.devp2p, --port.libp2p, --port.ws, --port.wss)",
         )?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let (discovery, orders) =
-            discover(&spec, checkpoint, peering, secret_key, ports, &transports, &tasks, &stop).await?;
+        let listeners = Listeners { transports: &transports, ports, secret_key };
+        let (discovery, orders) = peering.start(&spec, checkpoint, listeners, &tasks, &stop).await?;
         let enode = record::enode(&transports);
         let nodes = Arc::new(FullNodes::new(client_config(&spec, spec.genesis.timestamp), tasks.clone()));
         let state = Arc::new(http::State::new(
@@ -330,77 +298,6 @@ impl Relay {
             warn!(tasks = self.tasks.len(), "tasks did not end in time");
         }
     }
-}
-
-/// Starts discovery beside the listeners that are up.
-#[expect(clippy::too_many_arguments, reason = "the parts of a relay, each of them needed once")]
-async fn discover(
-    spec: &ChainSpec,
-    checkpoint: Option<(u64, B256)>,
-    peering: Peering,
-    secret_key: SecretKey,
-    ports: Ports,
-    transports: &Transports,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> anyhow::Result<(Discovery, mpsc::Receiver<Order>)> {
-    let Peering { named, look, reach, nat, profile, datadir } = peering;
-    let tcp = transports.devp2p_addr().map_or(ports.devp2p, |addr| addr.port());
-    let sockets = match look {
-        None => None,
-        Some(_) => Some(bind_udp(ports, tcp)?),
-    };
-    // No head is known yet: a node that is behind is compatible with all that are ahead (EIP-2124).
-    let number = checkpoint.map_or(spec.genesis.number, |(number, _)| number);
-    let eth = spec.fork_id(number, spec.genesis.timestamp);
-    let contents = record::contents(transports, eth, sockets.as_ref().map(Sockets::port), nat);
-    let file = datadir.as_deref().map(record::default_file);
-    let own = OwnRecord::new(secret_key, contents, file).context("signing our node record")?;
-    let me = transports.node_key();
-    let mut pool = match profile {
-        Profile::Server => PoolConfig::relay(me),
-        Profile::Lowpower => PoolConfig::phone(me),
-    };
-    pool.reach = reach;
-    // Who is on both stacks is a relay, and relays know each other by their libp2p sessions.
-    pool.first = Stack::Libp2p;
-    let looking = look.zip(sockets).map(|(look, sockets)| Looking {
-        secret_key,
-        sockets,
-        tcp,
-        bootnodes: look.bootnodes,
-        lists: look.lists,
-        name_server: look.name_server,
-        reach,
-        votes: VOTES,
-        talk: TalkRegistry::new(),
-        topics: look.topics.then(|| crate::rendezvous::namespace(spec)),
-    });
-    let config = DiscoveryConfig {
-        pool,
-        forks: spec.fork_filter(number, spec.genesis.timestamp),
-        named,
-        own,
-        nat,
-        peers_file: datadir.map(|datadir| datadir.join("peers.json")),
-        looking,
-    };
-    Discovery::start(config, tasks, stop.clone()).await.context("starting discovery")
-}
-
-/// Discovery on the port of devp2p; on a free one if that is taken and nobody asked for it.
-fn bind_udp(ports: Ports, tcp: u16) -> anyhow::Result<Sockets> {
-    let beside = Sockets::bind(SocketAddr::new(ports.addr, tcp));
-    let bound = match beside {
-        Err(_) if ports.devp2p == 0 => Sockets::bind(SocketAddr::new(ports.addr, 0)),
-        bound => bound,
-    };
-    bound.context("binding discovery (UDP); choose another port with --port.devp2p or use --no-discovery")
-}
-
-/// Keeps strangers' records from sending us where only we may go.
-fn dial_guard(reach: Reach) -> DialGuard {
-    DialGuard::Only(Arc::new(move |ip| causeway_records::is_allowed(ip, reach)))
 }
 
 /// The parts that the serving task holds.
@@ -459,7 +356,12 @@ impl House {
         let server = server_config(&self.spec, secret_key, light_peers);
         let service = Service::new(Arc::clone(&verified), server, self.tasks.clone());
         self.state.serving(Arc::clone(&follower), service.counts());
-        let forks = follow_forks(Arc::clone(&self.spec), follower, self.discovery.clone(), self.stop.clone());
+        let forks = peering::follow_forks(
+            Arc::clone(&self.spec),
+            follower,
+            self.discovery.clone(),
+            self.stop.clone(),
+        );
         self.tasks.spawn(forks);
         let inbound =
             crate::inbound::tell(self.transports.clone(), self.discovery.clone(), self.stop.clone());
@@ -476,33 +378,6 @@ impl House {
         info!(network = %self.spec.name, "serving light peers");
         service.run(light_peers, self.stop).await;
         drop(known); // kept until here: the dialer waits for it while there is no root
-    }
-}
-
-/// Tells discovery when the head passes a fork: our record names the chain as of our head, and so do those of
-/// the peers that we look for.
-async fn follow_forks(
-    spec: Arc<ChainSpec>,
-    follower: Arc<Follower>,
-    discovery: Discovery,
-    stop: CancellationToken,
-) {
-    let mut heads = follower.heads();
-    let mut last = None;
-    loop {
-        let head = heads.borrow_and_update().clone();
-        if let Some(head) = head {
-            let (number, time) = (head.head.number, follower.chain().head().header.timestamp);
-            let eth = spec.fork_id(number, time);
-            if last != Some(eth) {
-                last = Some(eth);
-                discovery.report(Report::Chain(spec.fork_filter(number, time), eth)).await;
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = heads.changed() => if changed.is_err() { return },
-        }
     }
 }
 

@@ -13,6 +13,7 @@ mod identity;
 mod inbound;
 mod light;
 mod network;
+mod peering;
 mod record;
 mod rendezvous;
 mod telemetry;

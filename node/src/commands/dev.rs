@@ -20,10 +20,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{explain, print_line, stop_signal};
 use crate::{
-    app::{self, Peering, Ports, Relay, RelayConfig},
+    app::{self, Ports, Relay, RelayConfig},
     cli::{BlockArg, DevArgs, Profile},
     identity,
     light::{LightPeer, Server},
+    peering::Peering,
 };
 
 /// Light peers that the embedded full node and the relay serve.

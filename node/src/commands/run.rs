@@ -17,10 +17,11 @@ use tracing::{info, warn};
 
 use super::{print_line, stop_signal};
 use crate::{
-    app::{Look, Peering, Ports, Relay, RelayConfig, secure_websocket},
+    app::{Ports, Relay, RelayConfig, secure_websocket},
     cli::{DiscoveryArgs, RunArgs},
     dialing::is_local,
     identity, network,
+    peering::{Look, Peering},
 };
 
 /// Runs until it is told to stop.
