@@ -98,40 +98,46 @@ impl Dialer {
         let mut failure = Failure::Unreachable;
         let mut collided = false;
         for way in &ways {
-            let mut connecting = connect(&self.transports, way, named).await;
-            if !collided && matches!(connecting, Err(Some(DialError::AlreadyConnected))) {
-                // It dialed us at the same moment. A full node's session to us is about to end, for this one.
+            let mut attempt = self.attempt(way, named).await;
+            if !collided && matches!(attempt, Err(Failure::AlreadyConnected)) {
+                // It dialed us at the same moment, and each ended the other's connection or is about to. A full
+                // node's session to us does not last.
                 collided = true;
                 sleep(COLLISION).await;
-                connecting = connect(&self.transports, way, named).await;
+                attempt = self.attempt(way, named).await;
             }
-            match connecting {
-                Ok(incoming) => match self.nodes.admit(incoming).await {
-                    Ok(upstream) => return self.keep(key, role, upstream).await,
-                    Err(error) => {
-                        if named {
-                            warn!(%error, "full node refused");
-                        } else {
-                            debug!(%error, "peer refused");
-                        }
-                        failure = refusal(&error);
-                    }
-                },
-                Err(Some(error)) => {
-                    if named {
-                        info!(%error, "full node not reached");
-                    } else {
-                        debug!(%error, "peer not reached");
-                    }
-                    failure = failure_of(&error);
-                }
-                Err(None) => debug!("no address to dial"),
+            match attempt {
+                Ok(upstream) => return self.keep(key, role, upstream).await,
+                Err(why) => failure = why,
             }
             if failure == Failure::AlreadyConnected {
                 break; // by another way than this one
             }
         }
         self.discovery.report(Report::Failed(key, failure)).await;
+    }
+
+    /// Dials and greets a peer by one way.
+    async fn attempt(&self, way: &Way, named: bool) -> Result<Upstream, Failure> {
+        let incoming = connect(&self.transports, way, named).await.map_err(|error| match error {
+            Some(error) => {
+                if named {
+                    info!(%error, "full node not reached");
+                } else {
+                    debug!(%error, "peer not reached");
+                }
+                failure_of(&error)
+            }
+            None => Failure::Unreachable,
+        })?;
+        self.nodes.admit(incoming).await.map_err(|error| {
+            if named {
+                warn!(%error, "full node refused");
+            } else {
+                debug!(%error, "peer refused");
+            }
+            refusal(&error)
+        })
     }
 
     /// Follows a full node until its session ends.
