@@ -24,6 +24,10 @@ use super::Stage;
 /// How long a peer may take for an ordinary step.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long it may take until peers that left are gone: one whose last packet over QUIC got lost is noticed after
+/// 30 s.
+pub(super) const GONE: Duration = Duration::from_secs(45);
+
 /// A running peer.
 #[derive(Debug)]
 pub(super) struct Peer {

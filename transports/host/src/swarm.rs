@@ -46,6 +46,9 @@ const BIND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for the IPv6 half of a listener on every address to have one; a machine may have none.
 const SECOND_FAMILY: Duration = Duration::from_secs(1);
 
+/// Time for the last packets of closed connections to leave when the host goes down.
+const LAST_PACKETS: Duration = Duration::from_millis(20);
+
 /// Time for connections to say goodbye when the host goes down.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -292,6 +295,7 @@ impl Task {
         for listener in self.listeners.keys() {
             self.swarm.remove_listener(*listener);
         }
+        let had_connections = self.swarm.behaviour().streams.len() > 0;
         for connection in self.swarm.behaviour().streams.ids() {
             self.swarm.close_connection(connection);
         }
@@ -303,6 +307,11 @@ impl Task {
         if timeout(SHUTDOWN_TIMEOUT, goodbye).await.is_err() {
             let left = self.swarm.behaviour().streams.len();
             warn!(left, "connections did not close in time and were cut");
+        }
+        if had_connections {
+            // QUIC counts a connection as closed before its last packet has left; without that the other side
+            // waits for its idle timeout.
+            tokio::time::sleep(LAST_PACKETS).await;
         }
     }
 

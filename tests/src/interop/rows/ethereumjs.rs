@@ -6,7 +6,7 @@ use crate::interop::{
     Stage,
     geth::{Geth, Options},
     light,
-    process::{PATIENCE, Peer},
+    process::{GONE, PATIENCE, Peer},
     relay::{self, Relay, Way},
 };
 
@@ -47,7 +47,7 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
         PATIENCE,
     );
     ensure!(!body.await?.verified, "a body from a server without bodies");
-    relay.idle(PATIENCE).await?;
+    relay.idle(GONE).await?;
     relay.stop().await?;
     Ok("headers verified on four transports".to_owned())
 }

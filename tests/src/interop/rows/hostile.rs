@@ -9,7 +9,7 @@ use crate::interop::{
     Stage,
     geth::{Geth, Options},
     light,
-    process::PATIENCE,
+    process::{GONE, PATIENCE},
     relay::{Relay, Way},
 };
 
@@ -69,7 +69,7 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     ensure!(wrong.is_empty(), "{}", wrong.join("; "));
 
     honest(&stage, &geth, &relay, "honest-after").await?;
-    relay.idle(PATIENCE).await?;
+    relay.idle(GONE).await?;
     let most = relay.peer.memory("VmHWM")?;
     let grown = most.saturating_sub(before);
     ensure!(grown < MEMORY, "memory grew by {grown} KiB, over the limit of {MEMORY} KiB");

@@ -8,7 +8,7 @@ use crate::interop::{
     Stage,
     geth::{Geth, Options},
     light,
-    process::PATIENCE,
+    process::{GONE, PATIENCE},
     relay::{Relay, Way},
 };
 
@@ -61,7 +61,7 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     ensure!(answered + ended == (PEERS * REQUESTS) as u64, "{answered} answered and {ended} ended");
     js.end(PATIENCE).await?;
 
-    let after = relay.idle(PATIENCE).await?;
+    let after = relay.idle(GONE).await?;
     let tasks = |status: &serde_json::Value| status["tasks"].as_u64().unwrap_or(u64::MAX);
     relay
         .until("as many tasks as before", Duration::from_secs(15), |status| tasks(status) <= tasks(&before))

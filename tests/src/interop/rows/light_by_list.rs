@@ -8,7 +8,7 @@ use crate::interop::{
     Stage,
     geth::{Geth, Options},
     name_server::NameServer,
-    process::PATIENCE,
+    process::{GONE, PATIENCE},
     relay::{self, Relay},
 };
 
@@ -27,7 +27,7 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     let light = relay::light(&stage, &geth.genesis_file, &url, &command, PATIENCE).await?;
     ensure!(light.verified, "not verified: {}", light.object);
     ensure!(light.object["hash"] == geth.head().as_str(), "its head is {}", light.object["hash"]);
-    relay.idle(PATIENCE).await?;
+    relay.idle(GONE).await?;
     let transport = transport(&relay)?;
     relay.stop().await?;
     Ok(format!("came over libp2p's {transport}"))

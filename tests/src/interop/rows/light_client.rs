@@ -6,7 +6,7 @@ use crate::interop::{
     Stage,
     geth::{Geth, Options},
     light::{BUSY_BLOCK, BUSY_TRANSACTIONS},
-    process::{PATIENCE, Peer},
+    process::{GONE, PATIENCE, Peer},
     relay::{Relay, Way},
 };
 
@@ -62,7 +62,7 @@ async fn through(stage: &Stage, engine: &'static str) -> anyhow::Result<u64> {
     geth.in_pool(&transaction.hash).await?;
     client.tell("end").await?;
     client.end(PATIENCE).await?;
-    relay.idle(PATIENCE).await?;
+    relay.idle(GONE).await?;
     relay.stop().await?;
     Ok(line["syncMillis"].as_u64().unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use crate::interop::{
     Stage,
     geth::{Geth, Options},
     light,
-    process::PATIENCE,
+    process::{GONE, PATIENCE},
     relay::{Relay, Way},
 };
 
@@ -75,7 +75,7 @@ pub(super) async fn run(stage: Stage, engine: &'static str, version: u64) -> any
 
     let ended = js.end(PATIENCE).await.context("js-libp2p")?;
     ensure!(ended.success(), "js-libp2p ended with {ended}");
-    relay.idle(PATIENCE).await?;
+    relay.idle(GONE).await?;
     relay.stop().await?;
     Ok(format!("announced within {longest:.0} ms"))
 }

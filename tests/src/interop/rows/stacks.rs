@@ -10,7 +10,7 @@ use crate::interop::{
     Stage,
     geth::{Geth, Options},
     light,
-    process::{PATIENCE, Peer},
+    process::{GONE, PATIENCE, Peer},
     relay::{Relay, Way},
 };
 
@@ -50,7 +50,7 @@ pub(super) async fn js(stage: Stage) -> anyhow::Result<String> {
     let (hash, at) = geth.new_head(geth.number() + 1, &[]).await?;
     light::announced(&patient, &addresses, (&hash, at)).await.context("after two pings")?;
     patient.end(PATIENCE).await?;
-    relay.idle(PATIENCE).await?;
+    relay.idle(GONE).await?;
     relay.stop().await?;
     Ok(format!("15 sessions, three of them for {} s", TWO_PINGS.as_secs()))
 }
@@ -62,7 +62,7 @@ pub(super) async fn go(stage: Stage) -> anyhow::Result<String> {
     let lines = light::checked(&go, &addresses).await?;
     ensure!(lines.iter().all(|line| line["protocol"] == "/les/4"), "les/4 on each");
     go.end(PATIENCE).await?;
-    relay.idle(PATIENCE).await?;
+    relay.idle(GONE).await?;
     relay.stop().await?;
     let of = |line: &serde_json::Value| format!("{}{}", line["transport"], line["security"]).replace('"', "");
     Ok(lines.iter().map(of).collect::<Vec<_>>().join(" "))
@@ -151,7 +151,7 @@ pub(super) async fn wss(stage: Stage) -> anyhow::Result<String> {
     let (hash, at) = geth.new_head(geth.number() + 1, &[]).await?;
     light::announced(&js, &addresses, (&hash, at)).await.context("the certificate was exchanged")?;
     js.end(PATIENCE).await?;
-    relay.idle(PATIENCE).await?;
+    relay.idle(GONE).await?;
     relay.stop().await?;
     Ok(format!("by address and name; a new certificate was shown and used within {} ms", taken.as_millis()))
 }
