@@ -1,10 +1,21 @@
 //! The command line (design section 4): names that scripts rely on.
 
-use std::{net::IpAddr, path::PathBuf};
+mod light;
+mod records;
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use alloy_primitives::B256;
 use causeway_discovery::Nat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::{
+    light::{BlockArg, LightArgs, LightCommand},
+    records::{DnsCommand, DnsReadArgs, DnsSignArgs, EnrCommand, EnrNewArgs},
+};
 
 /// A relay between Ethereum full nodes and light peers.
 ///
@@ -142,6 +153,9 @@ pub(crate) struct RunArgs {
     /// separate with commas. They are dialed for ever; more are looked for unless --no-discovery is given.
     #[arg(long = "full-node", value_name = "ENODE", value_delimiter = ',', env = "CAUSEWAY_FULL_NODE")]
     pub(crate) full_nodes: Vec<String>,
+    /// The same for peers that are to stay whatever happens: dialed before all others and never let go.
+    #[arg(long = "trusted-peer", value_name = "ENODE", value_delimiter = ',', env = "CAUSEWAY_TRUSTED_PEER")]
+    pub(crate) trusted_peers: Vec<String>,
     /// How peers are looked for.
     #[command(flatten)]
     pub(crate) discovery: DiscoveryArgs,
@@ -171,7 +185,7 @@ pub(crate) struct DiscoveryArgs {
     pub(crate) lists: Vec<String>,
     /// Name server to ask in place of the system's.
     #[arg(long = "dns.server", value_name = "IP:PORT", env = "CAUSEWAY_DNS__SERVER")]
-    pub(crate) name_server: Option<std::net::SocketAddr>,
+    pub(crate) name_server: Option<SocketAddr>,
     /// Dial private and loopback addresses that strangers name, too: for closed networks. Switched on by itself
     /// where --addr is such an address, unless the network's built-in bootnodes or lists are used.
     #[arg(long = "discovery.local")]
@@ -254,244 +268,12 @@ pub(crate) struct HealthArgs {
     pub(crate) probe: String,
 }
 
-/// `causeway enr`
-#[derive(Debug, Subcommand)]
-pub(crate) enum EnrCommand {
-    /// The record that the relay of this data directory last published.
-    Show {
-        /// Where the relay keeps its state.
-        #[arg(long, value_name = "DIR", env = "CAUSEWAY_DATADIR")]
-        datadir: Option<PathBuf>,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
-    /// What a record says, once its signature was checked.
-    Decode {
-        /// enr:…
-        record: String,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Signs a record with the node key and prints it.
-    New(EnrNewArgs),
-}
-
-/// `causeway enr new`
-#[derive(Debug, Args)]
-pub(crate) struct EnrNewArgs {
-    /// File with the node key; made if it is not there.
-    #[arg(long, value_name = "FILE", env = "CAUSEWAY_NODEKEY")]
-    pub(crate) nodekey: PathBuf,
-    /// Sequence number; the UNIX time in milliseconds unless said otherwise.
-    #[arg(long, value_name = "N")]
-    pub(crate) seq: Option<u64>,
-    /// Address; give an IPv4 and an IPv6 one by repeating the flag.
-    #[arg(long, value_name = "IP", value_delimiter = ',')]
-    pub(crate) ip: Vec<IpAddr>,
-    /// Port of RLPx.
-    #[arg(long, value_name = "PORT")]
-    pub(crate) tcp: Option<u16>,
-    /// Port of discovery.
-    #[arg(long, value_name = "PORT")]
-    pub(crate) udp: Option<u16>,
-    /// Port of libp2p over QUIC.
-    #[arg(long, value_name = "PORT")]
-    pub(crate) quic: Option<u16>,
-    /// Further libp2p addresses, the most useful first.
-    #[arg(long = "multiaddr", value_name = "MULTIADDR", value_delimiter = ',')]
-    pub(crate) multiaddrs: Vec<String>,
-    /// Say that LES is served.
-    #[arg(long)]
-    pub(crate) les: bool,
-    /// Say that snap is served.
-    #[arg(long)]
-    pub(crate) snap: bool,
-    /// Name this chain's fork id, as of its genesis or of --at.
-    #[arg(long, visible_alias = "chain", value_name = "NAME|FILE")]
-    pub(crate) network: Option<String>,
-    /// The head at which the fork id is taken.
-    #[arg(long, value_name = "NUMBER[:TIME]", value_parser = head, requires = "network")]
-    pub(crate) at: Option<(u64, u64)>,
-}
-
-/// `causeway dns`
-#[derive(Debug, Subcommand)]
-pub(crate) enum DnsCommand {
-    /// Signs a list of records and prints it as a zone file, or with --json as name and text.
-    Sign(DnsSignArgs),
-    /// The root of a list: its number, and whether its key signed it.
-    Show(DnsReadArgs),
-    /// Reads a list to its end, checks every entry and prints its records; exit code 1 if any list cannot be
-    /// read.
-    Sync(DnsReadArgs),
-}
-
-/// `causeway dns sign`
-#[derive(Debug, Args)]
-pub(crate) struct DnsSignArgs {
-    /// The name that the list is published under.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) domain: String,
-    /// File with the key that signs, which becomes a part of the list's URL; made if it is not there.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
-    /// Sequence number: higher than that of the list before.
-    #[arg(long, value_name = "N")]
-    pub(crate) seq: u64,
-    /// Another list that this one links to; repeat the flag or separate with commas.
-    #[arg(long = "link", value_name = "enrtree://…", value_delimiter = ',')]
-    pub(crate) links: Vec<String>,
-    /// Records, or files with one in each line; - is stdin.
-    #[arg(value_name = "ENR|FILE")]
-    pub(crate) records: Vec<String>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `causeway dns show` and `causeway dns sync`
-#[derive(Debug, Args)]
-pub(crate) struct DnsReadArgs {
-    /// enrtree://KEY@NAME
-    pub(crate) url: String,
-    /// Name server to ask in place of the system's.
-    #[arg(long, value_name = "IP:PORT", env = "CAUSEWAY_DNS__SERVER")]
-    pub(crate) server: Option<std::net::SocketAddr>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `causeway light`
-#[derive(Debug, Args)]
-pub(crate) struct LightArgs {
-    /// A multiaddr (/ip4/…/p2p/…), an enode (enode://…), a node record (enr:…) or a list of them in the DNS
-    /// (enrtree://…).
-    pub(crate) address: String,
-    /// What to read.
-    #[command(subcommand)]
-    pub(crate) command: LightCommand,
-    /// The chain.
-    #[command(flatten)]
-    pub(crate) network: NetworkArgs,
-    /// The block at which state is read: a number, a hash, or `head`.
-    #[arg(long, global = true, value_name = "BLOCK", default_value = "head")]
-    pub(crate) at: BlockArg,
-    /// Full nodes whose signed announcements you trust (node keys or enodes); the head is then the one that
-    /// enough of them signed.
-    #[arg(long, global = true, value_name = "KEY", value_delimiter = ',')]
-    pub(crate) trusted: Vec<String>,
-    /// Name server to ask in place of the system's, for enrtree://….
-    #[arg(long = "dns.server", global = true, value_name = "IP:PORT", env = "CAUSEWAY_DNS__SERVER")]
-    pub(crate) name_server: Option<std::net::SocketAddr>,
-    /// Dial private and loopback addresses that a list names, too.
-    #[arg(long = "discovery.local", global = true)]
-    pub(crate) local: bool,
-    /// Percent of the trusted full nodes that must agree.
-    #[arg(long, global = true, value_name = "PERCENT", default_value_t = 75, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub(crate) fraction: u8,
-    /// Print one JSON object.
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Give up after so many seconds.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) timeout: u64,
-}
-
-/// What a light peer reads.
-#[derive(Debug, Subcommand)]
-pub(crate) enum LightCommand {
-    /// The head.
-    Head,
-    /// A header.
-    Header {
-        /// Number or hash.
-        block: BlockArg,
-    },
-    /// A block's transactions, uncles and withdrawals.
-    Body {
-        /// Number or hash; --at unless given.
-        block: Option<BlockArg>,
-    },
-    /// A block's receipts.
-    Receipts {
-        /// Number or hash; --at unless given.
-        block: Option<BlockArg>,
-    },
-    /// An account with its proof, and slots of its storage.
-    Account {
-        /// The account.
-        address: Address,
-        /// Slots to prove; repeat the flag or separate with commas.
-        #[arg(long = "slot", value_name = "SLOT", value_delimiter = ',', value_parser = slot)]
-        slots: Vec<U256>,
-    },
-    /// An account's code.
-    Code {
-        /// The account.
-        address: Address,
-    },
-    /// What became of a transaction.
-    Tx {
-        /// Its hash.
-        hash: B256,
-    },
-    /// Sends a signed transaction.
-    Send {
-        /// Its bytes, hex.
-        raw: Bytes,
-    },
-    /// Prints each new head until Ctrl-C.
-    Watch,
-    /// A header by number with a proof from the canonical hash trie.
-    Cht {
-        /// The block's number.
-        number: u64,
-    },
-}
-
-/// A block as a user names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BlockArg {
-    /// The head.
-    Head,
-    /// By number.
-    Number(u64),
-    /// By hash.
-    Hash(B256),
-}
-
-impl std::str::FromStr for BlockArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if matches!(text, "head" | "latest") {
-            return Ok(Self::Head);
-        }
-        if text.len() == 66 || (text.len() == 64 && !text.starts_with("0x")) {
-            return text.parse().map(Self::Hash).map_err(|error| format!("not a block hash: {error}"));
-        }
-        parse_number(text).map(Self::Number)
-    }
-}
-
 fn parse_number(text: &str) -> Result<u64, String> {
     let parsed = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),
     };
     parsed.map_err(|_| format!("`{text}` is neither `head`, a block number, nor a hash of 64 hex characters"))
-}
-
-fn slot(text: &str) -> Result<U256, String> {
-    text.parse().map_err(|error| format!("`{text}` is not a slot (a number or 0x and hex): {error}"))
-}
-
-fn head(text: &str) -> Result<(u64, u64), String> {
-    let (number, time) = text.split_once(':').unwrap_or((text, "0"));
-    Ok((parse_number(number)?, parse_number(time)?))
 }
 
 fn checkpoint(text: &str) -> Result<(u64, B256), String> {

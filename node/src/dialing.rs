@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use causeway_bridge::{AdmitError, Follower, FullNodes, GreetError, Upstream};
 use causeway_discovery::{Discovery, Order, Report};
 use causeway_pool::{Connected, Dial, Failure, Role, Source, Value};
-use causeway_records::{Enode, Multiaddr, Way};
+use causeway_records::{Enode, Multiaddr, Part, Way};
 use causeway_transports::{Address, CloseReason, DialError, Incoming, Transports};
 use causeway_verify::Root;
 use causeway_wire::{Answer, HashOrNumber, NodeKey, Query, Stack};
@@ -67,6 +67,7 @@ impl Dialer {
                     let dialer = self.clone();
                     self.tasks.spawn(dialer.supervise(dial));
                 }
+                // Only those that serve us: who asks of us is the service's.
                 Some(Order::Leave(key)) => {
                     let held =
                         |upstream: &Upstream| causeway_transports::node_key(&upstream.peer()) == Some(key);
@@ -221,8 +222,15 @@ fn failure_of(error: &DialError) -> Failure {
         DialError::Myself => Failure::Myself,
         DialError::AlreadyConnected => Failure::AlreadyConnected,
         DialError::TooManyPeers => Failure::TooManyPeers,
-        DialError::Useless { .. } => Failure::Refused,
-        _ => Failure::Unreachable,
+        DialError::Useless { .. } | DialError::NotAllowed { .. } | DialError::Denied(_) => Failure::Refused,
+        DialError::Unreachable { .. }
+        | DialError::Timeout { .. }
+        | DialError::WrongKey { .. }
+        | DialError::Disconnected { .. }
+        | DialError::Fault(_)
+        | DialError::Lost { .. }
+        | DialError::Libp2p(_)
+        | DialError::Closing => Failure::Unreachable,
     }
 }
 
@@ -271,11 +279,11 @@ fn devp2p(enode: &Enode) -> Option<Address> {
 
 /// QUIC before TCP before WebSocket: one round trip less each.
 fn preference(addr: &Multiaddr) -> u8 {
-    let text = addr.to_string();
-    match () {
-        () if text.contains("/quic-v1") => 0,
-        () if text.contains("/ws") => 2,
-        () => 1,
+    let has = |wanted: &[Part]| addr.parts().iter().any(|part| wanted.contains(part));
+    match (has(&[Part::QuicV1]), has(&[Part::Ws, Part::Wss])) {
+        (true, _) => 0,
+        (false, false) => 1,
+        (false, true) => 2,
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     let spec = Arc::new(network::chain_spec(&args.network)?);
-    let named = args.full_nodes.iter().map(|text| full_node(text)).collect::<Result<Vec<_>, _>>()?;
+    let named = named(&args)?;
     let (key_file, datadir) = key_and_datadir(args.listen.nodekey.clone(), args.datadir)?;
     let secret_key = identity::load_or_create(&key_file)?;
     if let Some(datadir) = &datadir {
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         spec,
         checkpoint: args.network.checkpoint,
         peering: Peering {
-            named: named.into_iter().map(|named| (named, Source::Static)).collect(),
+            named,
             look,
             reach,
             nat: args.discovery.nat,
@@ -79,25 +79,39 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The peers that the user named.
+fn named(args: &RunArgs) -> anyhow::Result<Vec<(Named, Source)>> {
+    let all = [
+        ("--trusted-peer", &args.trusted_peers, Source::Trusted),
+        ("--full-node", &args.full_nodes, Source::Static),
+    ];
+    let each = all.into_iter().flat_map(|(flag, texts, source)| {
+        texts.iter().map(move |text| Ok((peer(text).with_context(|| format!("{flag} {text}"))?, source)))
+    });
+    each.collect()
+}
+
 /// Where strangers may send us: to private addresses, too, if the user says so or if we are in a closed network.
 /// Who looks where the whole network looks is in none, though its own address be private: so are those of machines
 /// that a cloud or a router stands before, and what is around these is nothing for strangers to send us to.
 fn reach(args: &DiscoveryArgs, own: IpAddr, look: Option<&Look>) -> Reach {
-    let built_in = args.bootnodes.is_empty() && args.lists.is_empty();
-    let open = look.is_some_and(|look| built_in && !(look.bootnodes.is_empty() && look.lists.is_empty()));
+    let open =
+        look.is_some_and(|look| is_built_in(args) && !(look.bootnodes.is_empty() && look.lists.is_empty()));
     if args.local || (is_local(own) && !open) { Reach::Local } else { Reach::Public }
+}
+
+/// Whether the network's own places to look at are taken: the user names none.
+fn is_built_in(args: &DiscoveryArgs) -> bool {
+    args.bootnodes.is_empty() && args.lists.is_empty()
 }
 
 /// Where to look for peers: where the user says, else at the network's own places.
 fn look(args: &DiscoveryArgs, network: &str) -> anyhow::Result<Look> {
-    let own = !args.bootnodes.is_empty() || !args.lists.is_empty();
-    let (bootnodes, lists) = if own {
-        (args.bootnodes.iter().map(String::as_str).collect(), args.lists.iter().map(String::as_str).collect())
-    } else {
+    let (bootnodes, lists): (Vec<&str>, Vec<&str>) = if is_built_in(args) {
         (causeway_discovery::bootnodes(network).to_vec(), causeway_discovery::dns_lists(network).to_vec())
+    } else {
+        (args.bootnodes.iter().map(String::as_str).collect(), args.lists.iter().map(String::as_str).collect())
     };
-    let bootnodes: Vec<&str> = bootnodes;
-    let lists: Vec<&str> = lists;
     Ok(Look {
         bootnodes: bootnodes
             .into_iter()
@@ -112,29 +126,30 @@ fn look(args: &DiscoveryArgs, network: &str) -> anyhow::Result<Look> {
     })
 }
 
-/// A full node as the user names it: an enode URL or a node record; or another relay, by a multiaddr.
-fn full_node(text: &str) -> anyhow::Result<Named> {
+/// A peer as the user names it: a full node by an enode URL or a node record, another relay by a multiaddr.
+fn peer(text: &str) -> anyhow::Result<Named> {
     if text.starts_with('/') {
-        let addr = Multiaddr::from_str(text).with_context(|| format!("--full-node {text}"))?;
+        let addr = Multiaddr::from_str(text)?;
         let peer = addr.parts().iter().rev().find_map(|part| match part {
             Part::P2p(id) => PeerId::libp2p(id).ok(),
             _ => None,
         });
-        let key = peer.as_ref().and_then(causeway_transports::node_key).with_context(|| {
-            format!("--full-node {text}: must end in /p2p/16Uiu2…, the id of the relay's secp256k1 key")
-        })?;
+        let key = peer
+            .as_ref()
+            .and_then(causeway_transports::node_key)
+            .context("must end in /p2p/16Uiu2…, the id of the relay's secp256k1 key")?;
         return Ok(Named::Multiaddrs { key, addrs: vec![addr] });
     }
     if text.starts_with("enr:") {
-        let record = Record::from_str(text).with_context(|| format!("--full-node {text}"))?;
+        let record = Record::from_str(text)?;
         if record.enode().is_none() && record.libp2p_addrs().is_empty() {
-            bail!("--full-node {text}: the record has no address to dial");
+            bail!("the record has no address to dial");
         }
         return Ok(Named::Record(record));
     }
-    let enode = Enode::from_str(text).with_context(|| format!("--full-node {text}"))?;
+    let enode = Enode::from_str(text)?;
     if enode.tcp_addr().is_none() {
-        bail!("--full-node {text}: needs an IP address and a TCP port to dial");
+        bail!("needs an IP address and a TCP port to dial");
     }
     Ok(Named::Enode(enode))
 }
@@ -177,6 +192,35 @@ mod tests {
         let look = look(&args.discovery, network).expect("valid");
         let own = args.listen.addr.expect("given");
         reach(&args.discovery, own, Some(&look))
+    }
+
+    fn named_by(flags: &[&str]) -> anyhow::Result<Vec<(Named, Source)>> {
+        let flags = ["causeway", "run"].iter().chain(flags);
+        let Command::Run(args) = Cli::parse_from(flags).command else { panic!("another command") };
+        named(&args)
+    }
+
+    #[test]
+    fn peers_are_named_by_url_record_or_multiaddr_and_mistakes_name_the_flag() {
+        let key = "fda1cff674c90c9a197539fe3dfb53086ace64f83ed7c6eabec741f7f381cc80\
+                   3e52ab2cd55d5569bce4347107a310dfd5f88a010cd2ffd1005ca406f1842877";
+        let enode = format!("enode://{key}@127.0.0.1:1");
+        let relay = "/ip4/127.0.0.1/tcp/1/p2p/16Uiu2HAmT14ttcUrwsTn5fwCUc4qY4twN2HqyZgSgZKUMtVei6SC";
+
+        let named = named_by(&["--full-node", &enode, "--trusted-peer", relay]).expect("valid");
+
+        assert!(matches!(
+            named.as_slice(),
+            [(Named::Multiaddrs { .. }, Source::Trusted), (Named::Enode(_), Source::Static)]
+        ));
+        for (flag, text, why) in [
+            ("--trusted-peer", "/ip4/127.0.0.1/tcp/1", "/p2p/16Uiu2"),
+            ("--full-node", "enr:AA", "enr"),
+            ("--full-node", &format!("enode://{key}@127.0.0.1:0?discport=1"), "TCP port"),
+        ] {
+            let error = format!("{:#}", named_by(&[flag, text]).expect_err("refused"));
+            assert!(error.starts_with(flag) && error.contains(why), "{error}");
+        }
     }
 
     #[test]
