@@ -366,6 +366,8 @@ impl House {
         let inbound =
             crate::inbound::tell(self.transports.clone(), self.discovery.clone(), self.stop.clone());
         self.tasks.spawn(inbound);
+        let told = record::tell_libp2p(self.transports.clone(), self.discovery.record(), self.stop.clone());
+        self.tasks.spawn(told);
         let rendezvous = crate::rendezvous::Rendezvous {
             transports: self.transports.clone(),
             discovery: self.discovery.clone(),

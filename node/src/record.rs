@@ -9,6 +9,9 @@ use causeway_discovery::Nat;
 use causeway_records::{Contents, Enode, Multiaddr, Part, Record};
 use causeway_transports::Transports;
 use causeway_wire::ForkId;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 /// Where our record is kept in a data directory.
 pub(crate) fn default_file(datadir: &Path) -> PathBuf {
@@ -71,6 +74,24 @@ fn websockets(listening: &[Multiaddr], ip: Option<IpAddr>) -> Vec<Multiaddr> {
 /// Where libp2p peers reach us, as our record says it.
 pub(crate) fn libp2p_addresses(record: &Record) -> Vec<String> {
     record.libp2p_addrs().iter().map(ToString::to_string).collect()
+}
+
+/// Lets identify tell those addresses, as they change. Until `stop`.
+pub(crate) async fn tell_libp2p(
+    transports: Transports,
+    mut record: watch::Receiver<Record>,
+    stop: CancellationToken,
+) {
+    loop {
+        let addresses = libp2p_addresses(&record.borrow_and_update());
+        if let Err(error) = transports.set_external_addresses(addresses).await {
+            debug!(%error, "libp2p is not told our addresses");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = record.changed() => if changed.is_err() { return },
+        }
+    }
 }
 
 /// Our enode URL; with the loopback address where we listen on all.

@@ -72,16 +72,13 @@ impl Rendezvous {
         let mut record = self.discovery.record();
         loop {
             let ours = record::libp2p_addresses(&record.borrow_and_update());
-            if let Err(error) = self.transports.set_external_addresses(ours.clone()).await {
-                debug!(%error, "libp2p is not told our addresses");
-            }
             let relays = self.relays().await;
             servers.retain(|server, _| relays.contains(server));
             for relay in relays {
                 let now = Instant::now();
                 let server = servers.entry(relay.clone()).or_insert(Server { register: now, ask: now });
                 if server.register <= now && !ours.is_empty() {
-                    server.register = now + self.register(&relay).await;
+                    server.register = now + self.register(&relay, &ours).await;
                 }
                 if server.ask <= now {
                     server.ask = now + AGAIN;
@@ -101,12 +98,13 @@ impl Rendezvous {
         }
     }
 
-    /// One address of each relay that is connected over libp2p.
+    /// One address of each relay that we dialed over libp2p: those that came may be many, and anybody's.
     async fn relays(&self) -> Vec<String> {
         let Some(view) = self.discovery.view().await else { return Vec::new() };
         let relays = view.peers.iter().filter(|peer| {
             peer.role == Some(Role::Relay)
                 && peer.state == PeerState::Connected
+                && !peer.inbound
                 && peer.stacks.iter().any(|stack| stack == "libp2p")
         });
         relays
@@ -120,8 +118,8 @@ impl Rendezvous {
     }
 
     /// Registers us; after how long to do so again.
-    async fn register(&self, server: &str) -> Duration {
-        match self.transports.register(server, &self.namespace, TIME_TO_LIVE).await {
+    async fn register(&self, server: &str, ours: &[String]) -> Duration {
+        match self.transports.register_as(server, &self.namespace, TIME_TO_LIVE, ours).await {
             Ok(granted) => {
                 debug!(server, seconds = granted.as_secs(), "registered");
                 granted / 2
