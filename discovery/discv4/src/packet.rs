@@ -148,14 +148,6 @@ impl Packet {
     }
 }
 
-/// Whether `bytes` begin with the hash of what follows: tells discv4 from other protocols on the same port.
-pub fn is_discv4(bytes: &[u8]) -> bool {
-    if bytes.len() <= HEAD || bytes.len() > MAX_PACKET {
-        return false;
-    }
-    bytes.split_first_chunk::<HASH>().is_some_and(|(hash, hashed)| keccak256(hashed) == *hash)
-}
-
 /// Puts hash and signature before `signed`, a type with its data. For tests and fuzzers, too: what is signed
 /// need not be a packet of ours.
 pub fn seal(signed: &[u8], secret: &SecretKey) -> (Bytes, B256) {

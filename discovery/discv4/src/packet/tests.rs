@@ -135,16 +135,6 @@ fn each_fault_has_its_name() {
 }
 
 #[test]
-fn what_is_not_ours_is_told_by_its_hash_alone() {
-    let mut packet = hex::decode(PING).expect("hex");
-
-    assert!(is_discv4(&packet));
-    packet[100] ^= 1;
-    assert!(!is_discv4(&packet));
-    assert!(!is_discv4(&[]) && !is_discv4(&[0; HEAD]) && !is_discv4(&[0; 2000]));
-}
-
-#[test]
 fn a_v4_address_in_sixteen_bytes_is_one() {
     let ping = Ping {
         from: Endpoint { ip: None, udp: 0, tcp: 1 },
