@@ -4,7 +4,7 @@
 //! the reading of node lists from the DNS, where to begin on the built-in networks.
 //! Must not know: sessions, what peers are asked.
 //! Start at: [`Discovery`], [`udp::Udp`] and [`DnsLists`].  Told by: the tests at the end of each file,
-//! `tests/udp.rs`, `tests/topics.rs`, `tests/dns.rs`, and the pool's own.
+//! `tests/udp/`, `tests/topics.rs`, `tests/dns.rs`, and the pool's own.
 
 mod bootstrap;
 mod discovery;

@@ -353,3 +353,6 @@ impl Discv4 {
         Rate::new(per_second, 2 * per_second)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use causeway_records::{Reach, is_allowed};
 
-/// Bits that the addresses of one site share: geth's /24, and what one customer gets of IPv6.
+/// Bits that the addresses of one site share: geth's /24, and a /48 of IPv6, more than the /56 of
+/// [`causeway_records::Network`]: whoever rents a server often has one, and a table must not be theirs.
 const SUBNET: (u32, u32) = (24, 48);
 /// Bits that the addresses of one machine share: it has a whole /64 of IPv6 to itself.
 const HOST: (u32, u32) = (32, 64);

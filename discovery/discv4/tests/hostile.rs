@@ -266,6 +266,18 @@ fn a_record_that_is_not_the_nodes_or_lies_is_not_passed_on() {
 }
 
 #[test]
+fn a_record_that_is_none_is_not_passed_on() {
+    let mut scene = Scene::new();
+    let request_hash = record_asked(&mut scene, 3);
+    let response = EnrResponse { request_hash, record: vec![0xc0].into() };
+
+    let outcome = scene.send(1, addr(1), &Packet::EnrResponse(response)).0;
+
+    assert!(matches!(outcome, Err(Dropped::Record(_))), "{outcome:?}");
+    assert!(matches!(&scene.events()[..], [Event::Found { record: None, .. }]));
+}
+
+#[test]
 fn a_good_record_comes_with_its_node() {
     let mut scene = Scene::new();
     let hash = record_asked(&mut scene, 3);

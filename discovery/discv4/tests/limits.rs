@@ -4,11 +4,11 @@ mod support;
 
 use std::{net::SocketAddr, time::Duration};
 
-use causeway_discv4::{Dropped, HOST_BURST, HOST_RATE, Limits, MAX_BONDS_PER_HOST};
+use causeway_discv4::{Dropped, Event, HOST_BURST, HOST_RATE, Limits, MAX_BONDS_PER_HOST};
 use causeway_records::Reach;
 use support::{
     EPOCH, addr,
-    scene::{Scene, asked, find_node, neighbors, ping, pinged},
+    scene::{Scene, asked, find_node, key, kinds, neighbors, ping, pinged},
     secret,
 };
 
@@ -81,7 +81,7 @@ fn pings_to_those_that_others_name_are_bounded() {
         later += pinged(&mut scene).len();
     }
 
-    assert!(at_once <= 4 && later <= 4, "{at_once}, then {later}");
+    assert_eq!((at_once, later), (4, 4));
 }
 
 #[test]
@@ -94,6 +94,42 @@ fn questions_under_way_are_bounded() {
     }
 
     assert_eq!(pinged(&mut scene).len(), 5);
+}
+
+#[test]
+fn events_that_nobody_takes_are_bounded_and_the_end_of_a_lookup_is_told_all_the_same() {
+    let mut scene = Scene::with(Reach::Public, Limits { events: 4, ..Limits::default() });
+    for n in 1..10 {
+        scene.bond(n, addr(n), None);
+    }
+    assert!(scene.machine.lookup(key(99), scene.now, EPOCH));
+    while scene.machine.stats().lookups > 0 {
+        scene.pass(Duration::from_millis(500));
+    }
+
+    assert_eq!(scene.machine.stats().events_dropped, 9 * 2 - 4); // each is found, and says where it sees us
+    let events = scene.events();
+    assert_eq!((events.len(), events.last()), (5, Some(&Event::LookupDone { found: 0 })));
+}
+
+/// Whoever announces records and gives none is asked for each once, and again after a while.
+#[test]
+fn a_record_that_is_not_given_is_not_asked_for_again_soon() {
+    let mut scene = Scene::new();
+    scene.bond(1, addr(1), Some(3));
+    let asked = |scene: &mut Scene, seq| {
+        scene.send(1, addr(1), &ping(Some(seq))).0.expect("a good ping");
+        kinds(&scene.sent()).contains(&5)
+    };
+    assert!(kinds(&scene.sent()).contains(&5));
+
+    scene.pass(Duration::from_secs(1));
+    assert!(!asked(&mut scene, 3));
+    assert!(asked(&mut scene, 4), "another one is announced");
+    scene.pass(Duration::from_secs(299));
+    assert!(!asked(&mut scene, 4));
+    scene.pass(Duration::from_secs(1));
+    assert!(asked(&mut scene, 4));
 }
 
 #[test]

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use causeway_records::Network;
 use causeway_wire::Stack;
 
 use crate::{
     Role, Source,
     contact::{Contact, role_of},
     patience::Patience,
-    subnet::Subnet,
     worth::Worth,
 };
 
@@ -47,7 +47,7 @@ pub(crate) struct Node {
     /// Our rules are against it at the moment.
     pub(crate) ruled_out: bool,
     /// The public subnets of its addresses.
-    pub(crate) subnets: BTreeSet<Subnet>,
+    pub(crate) subnets: BTreeSet<Network>,
 }
 
 /// A dial under way.

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -48,25 +47,6 @@ impl<K: Hash + Eq> Buckets<K> {
     }
 }
 
-/// The network that one party can be expected to hold as a whole: /24 of v4, /56 of v6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Subnet([u8; 7]);
-
-impl From<IpAddr> for Subnet {
-    fn from(ip: IpAddr) -> Self {
-        match ip.to_canonical() {
-            IpAddr::V4(ip) => {
-                let [a, b, c, _] = ip.octets();
-                Self([0, 0, 0, 0, a, b, c]) // no v6 address begins so
-            }
-            IpAddr::V6(ip) => {
-                let [a, b, c, d, e, f, g, ..] = ip.octets();
-                Self([a, b, c, d, e, f, g])
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,16 +81,5 @@ mod tests {
             "the quiet ones are forgotten"
         );
         assert_eq!(buckets.full_at.len(), 1);
-    }
-
-    #[test]
-    fn neighbours_share_a_subnet() {
-        let subnet = |text: &str| Subnet::from(text.parse::<IpAddr>().expect("valid"));
-
-        assert_eq!(subnet("192.0.2.1"), subnet("192.0.2.254"));
-        assert_ne!(subnet("192.0.2.1"), subnet("192.0.3.1"));
-        assert_eq!(subnet("2001:db8:1:200::1"), subnet("2001:db8:1:2ff::1"));
-        assert_ne!(subnet("2001:db8:1:200::1"), subnet("2001:db8:1:300::1"));
-        assert_eq!(subnet("::ffff:192.0.2.1"), subnet("192.0.2.1"));
     }
 }

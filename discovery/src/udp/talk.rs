@@ -12,11 +12,12 @@ use std::{
 };
 
 use alloy_primitives::B256;
+use causeway_records::Network;
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::debug;
 
-use super::rate::{Buckets, Rate, Subnet};
+use super::rate::{Buckets, Rate};
 
 /// Largest request or answer: with the protocol's name it fits a packet of 1,280 bytes inside a session.
 pub const MAX_TALK: usize = 1100;
@@ -93,7 +94,7 @@ struct Shared {
     handlers: RwLock<BTreeMap<Vec<u8>, Arc<dyn TalkHandler>>>,
     limits: TalkLimits,
     slots: Arc<Semaphore>,
-    asked: Mutex<(Buckets<B256>, Buckets<Subnet>)>,
+    asked: Mutex<(Buckets<B256>, Buckets<Network>)>,
     served: AtomicU64,
     refused: AtomicU64,
 }
@@ -188,7 +189,7 @@ impl TalkRegistry {
         debug!(node = %from.node_id, addr = %from.addr, %refusal, "TALKREQ got the empty answer");
     }
 
-    fn asked(&self) -> MutexGuard<'_, (Buckets<B256>, Buckets<Subnet>)> {
+    fn asked(&self) -> MutexGuard<'_, (Buckets<B256>, Buckets<Network>)> {
         self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use causeway_records::{Reach, is_allowed};
-
-use super::rate::Subnet;
+use causeway_records::{Network, Reach, is_allowed};
 
 /// How long a vote counts.
 const VALID: Duration = Duration::from_secs(300);
@@ -48,7 +46,7 @@ impl External {
 /// Who votes: on the public internet a subnet has one vote, however many nodes it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Voter {
-    Subnet(Subnet),
+    Network(Network),
     Node(SocketAddr),
 }
 
@@ -75,7 +73,7 @@ impl Votes {
             return None;
         }
         let voter = match self.reach {
-            Reach::Public => Voter::Subnet(from.ip().into()),
+            Reach::Public => Voter::Network(from.ip().into()),
             Reach::Local => Voter::Node(from),
         };
         let key = (voter, addr.is_ipv4());

@@ -17,7 +17,8 @@ use crate::{
 /// Nodes in a bucket, as in the table of nodes (`k`).
 pub const BUCKET_SIZE: usize = 16;
 
-/// Nodes of one network (/24, /48) in a bucket, as geth has it; those that are not public count as unlike.
+/// Nodes of one network (/24, /48) in a bucket, as geth has it and our discv4; those that are not public
+/// count as unlike.
 pub const MAX_PER_NETWORK: usize = 2;
 
 /// Distances that a request names.

@@ -227,7 +227,7 @@ impl Discv4 {
         self.requests.find(peer, is_bond).is_some()
     }
 
-    fn is_unreachable(&self, peer: Peer, now: Instant) -> bool {
+    pub(super) fn is_unreachable(&self, peer: Peer, now: Instant) -> bool {
         self.unreachable.get(&peer).is_some_and(|at| is_within(*at, UNREACHABLE_PAUSE, now))
     }
 }

@@ -1,8 +1,11 @@
 //! Who is dialed next.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
-use causeway_records::Way;
+use causeway_records::{Network, Way};
 use causeway_wire::NodeKey;
 use tracing::trace;
 
@@ -10,7 +13,7 @@ use super::{Pool, ROLES, Tally};
 use crate::{
     Role, Source,
     node::{Dialing, HANGING, Node},
-    subnet::Subnet,
+    subnet,
 };
 
 /// One dial in so many goes to a node that was never tried, even if proven ones wait: who only returns to those
@@ -135,7 +138,7 @@ impl Pool {
                 return None;
             }
         };
-        let subnets = Subnet::of_ways(&ways);
+        let subnets = subnet::of_ways(&ways);
         let busy = self.recent.free_at(&subnets, self.config.subnet_dials, now);
         let served = if self.is_served(&subnets) { now.checked_add(SUBNET_SERVED) } else { None };
         if let Some(free) = busy.max(served) {
@@ -148,7 +151,7 @@ impl Pool {
     }
 
     /// Whether one of the subnets has its share of the peers that we dialed.
-    fn is_served(&self, subnets: &std::collections::BTreeSet<Subnet>) -> bool {
+    fn is_served(&self, subnets: &BTreeSet<Network>) -> bool {
         let counts = |node: &&Node| {
             let dialed = node.connected.as_ref().is_some_and(super::connections::is_dialed);
             !node.is_named() && (dialed || node.dialing.is_some())

@@ -11,7 +11,7 @@ use crate::{
     contact::{Contact, role_of},
     node::{Node, Rank},
     shunned::Cause,
-    subnet::Subnet,
+    subnet,
 };
 
 /// Most nodes that the user may name.
@@ -223,7 +223,7 @@ impl Pool {
     ) -> Result<(), Refused> {
         let lot = self.random.next();
         let known = self.nodes.contains_key(&key);
-        let subnets = told.ways(self.rules()).map(|ways| Subnet::of_ways(&ways)).unwrap_or_default();
+        let subnets = told.ways(self.rules()).map(|ways| subnet::of_ways(&ways)).unwrap_or_default();
         if !known {
             let limit = self.config.candidates_per_subnet;
             let in_subnet = |node: &&Node| node.is_candidate() && !node.subnets.is_disjoint(&subnets);
