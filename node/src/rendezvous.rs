@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, str::FromStr, sync::Arc, time::Duration};
 use causeway_discovery::{Discovery, Report};
 use causeway_pool::{PeerState, Role};
 use causeway_records::{Multiaddr, Record};
-use causeway_transports::{RendezvousLimits, Transports};
+use causeway_transports::{RendezvousLimits, Renewal, Transports};
 use causeway_verify::ChainSpec;
 use tokio::{
     sync::Notify,
@@ -61,7 +61,7 @@ pub(crate) struct Rendezvous {
 /// A server: when it is told of us again, and when it is asked again.
 #[derive(Clone, Copy, Debug)]
 struct Server {
-    register: Instant,
+    renewal: Renewal,
     ask: Instant,
 }
 
@@ -76,9 +76,10 @@ impl Rendezvous {
             servers.retain(|server, _| relays.contains(server));
             for relay in relays {
                 let now = Instant::now();
-                let server = servers.entry(relay.clone()).or_insert(Server { register: now, ask: now });
-                if server.register <= now && !ours.is_empty() {
-                    server.register = now + self.register(&relay, &ours).await;
+                let new = Server { renewal: Renewal::new(now), ask: now };
+                let server = servers.entry(relay.clone()).or_insert(new);
+                if server.renewal.due() <= now && !ours.is_empty() {
+                    self.register(&relay, &ours, &mut server.renewal).await;
                 }
                 if server.ask <= now {
                     server.ask = now + AGAIN;
@@ -91,7 +92,7 @@ impl Rendezvous {
                 () = sleep_until(Instant::now() + LOOK) => {}
                 changed = record.changed() => match changed {
                     // What was registered says something else now.
-                    Ok(()) => servers.values_mut().for_each(|server| server.register = Instant::now()),
+                    Ok(()) => servers.values_mut().for_each(|server| server.renewal = Renewal::new(Instant::now())),
                     Err(_) => return,
                 },
             }
@@ -117,16 +118,16 @@ impl Rendezvous {
             .collect()
     }
 
-    /// Registers us; after how long to do so again.
-    async fn register(&self, server: &str, ours: &[String]) -> Duration {
+    /// Registers us.
+    async fn register(&self, server: &str, ours: &[String], renewal: &mut Renewal) {
         match self.transports.register_as(server, &self.namespace, TIME_TO_LIVE, ours).await {
             Ok(granted) => {
                 debug!(server, seconds = granted.as_secs(), "registered");
-                granted / 2
+                renewal.granted(granted, Instant::now());
             }
             Err(error) => {
                 debug!(server, %error, "not registered");
-                TIME_TO_LIVE / 8
+                renewal.failed(Instant::now());
             }
         }
     }

@@ -349,20 +349,7 @@ impl Transports {
         self.shared.host.set_external_addresses(addresses).await
     }
 
-    /// Registers our external addresses at a rendezvous point; returns the time granted. See [`Host::register`].
-    ///
-    /// # Errors
-    /// See [`RendezvousError`].
-    pub async fn register(
-        &self,
-        at: &str,
-        namespace: &str,
-        ttl: Duration,
-    ) -> Result<Duration, RendezvousError> {
-        self.shared.host.register(at, namespace, ttl).await
-    }
-
-    /// The same with other addresses than the external ones, for a node in a network of its own.
+    /// Registers `addresses` as ours at a rendezvous point; returns the time granted. See [`Host::register`].
     ///
     /// # Errors
     /// See [`RendezvousError`].
@@ -374,14 +361,6 @@ impl Transports {
         addresses: &[String],
     ) -> Result<Duration, RendezvousError> {
         self.shared.host.register_as(at, namespace, ttl, addresses).await
-    }
-
-    /// Takes a registration back.
-    ///
-    /// # Errors
-    /// See [`RendezvousError`].
-    pub async fn unregister(&self, at: &str, namespace: &str) -> Result<(), RendezvousError> {
-        self.shared.host.unregister(at, namespace).await
     }
 
     /// Up to `limit` peers that registered in `namespace` at a rendezvous point. What they say of themselves is
@@ -396,11 +375,6 @@ impl Transports {
         limit: usize,
     ) -> Result<Vec<Discovered>, RendezvousError> {
         self.shared.host.discover(at, namespace, limit).await
-    }
-
-    /// Registrations held here, if this node is a rendezvous point.
-    pub fn rendezvous_registrations(&self) -> Option<usize> {
-        self.shared.host.rendezvous_registrations()
     }
 
     /// What is alive.

@@ -87,13 +87,12 @@ async fn nodes_meet_at_a_rendezvous_point() {
     let mut relay = full_node(2).await;
     let seeker = dialer(3).await;
 
-    let none = relay.transports.register(&at, SPACE, TWO_HOURS).await;
+    let none = relay.transports.register_as(&at, SPACE, TWO_HOURS, &[]).await;
     assert_eq!(none, Err(RendezvousError::NoAddresses));
     let addresses = relay.transports.multiaddrs();
     relay.transports.set_external_addresses(addresses.clone()).await.expect("told");
     assert_eq!(relay.transports.external_addresses(), addresses);
-    assert_eq!(relay.transports.register(&at, SPACE, TWO_HOURS).await, Ok(TWO_HOURS));
-    assert_eq!(point.transports.rendezvous_registrations(), Some(1));
+    assert_eq!(relay.transports.register_as(&at, SPACE, TWO_HOURS, &addresses).await, Ok(TWO_HOURS));
 
     let found = seeker.transports.discover(&at, SPACE, 5).await.expect("discovered");
     let [peer] = found.as_slice() else { panic!("{found:?}") };

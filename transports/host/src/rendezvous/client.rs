@@ -67,8 +67,7 @@ pub struct Discovered {
 
 impl Host {
     /// Registers this host at the rendezvous point `at` (a multiaddr with `/p2p/`) with its external addresses.
-    /// Returns the time granted, by half of which it should be registered again: see
-    /// [`Renewal`](crate::Renewal).
+    /// Returns the time granted; [`Renewal`](crate::Renewal) says when to register again.
     ///
     /// # Errors
     /// See [`RendezvousError`]; [`RendezvousError::NoAddresses`] where no external address is known.

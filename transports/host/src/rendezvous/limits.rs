@@ -61,7 +61,7 @@ impl Default for RendezvousLimits {
 
 impl RendezvousLimits {
     /// Whether registrations in `namespace` are taken.
-    pub fn serves(&self, namespace: &str) -> bool {
+    pub(crate) fn serves(&self, namespace: &str) -> bool {
         self.namespaces.is_empty() || self.namespaces.iter().any(|prefix| namespace.starts_with(prefix))
     }
 }
