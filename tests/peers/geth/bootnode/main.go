@@ -5,19 +5,17 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"time"
 
-	"github.com/ethereum/go-ethereum/crypto"
-	"github.com/ethereum/go-ethereum/log"
 	"github.com/ethereum/go-ethereum/p2p/discover"
 	"github.com/ethereum/go-ethereum/p2p/enode"
+
+	"causeway.invalid/peers/geth/program"
 )
 
 // How often the table is looked at.
@@ -25,20 +23,6 @@ const look = 50 * time.Millisecond
 
 // Packets that discv4 could not read and discv5 has not yet.
 const queue = 100
-
-func emit(line map[string]interface{}) {
-	line["unixMicros"] = time.Now().UnixMicro()
-	text, err := json.Marshal(line)
-	fail("json", err)
-	fmt.Println(string(text))
-}
-
-func fail(what string, err error) {
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", what, err)
-		os.Exit(1)
-	}
-}
 
 // leftovers is the socket as discv5 sees it: it reads what discv4 could not.
 type leftovers struct {
@@ -64,28 +48,24 @@ func main() {
 	keyHex := flag.String("key", "", "node key in hex; random if empty")
 	level := flag.Int("verbosity", 3, "geth's log level, 0 to 5")
 	flag.Parse()
-	log.Root().SetHandler(log.LvlFilterHandler(log.Lvl(*level), log.StreamHandler(os.Stderr, log.TerminalFormat(false))))
+	program.Log(*level)
 
-	key, err := crypto.GenerateKey()
-	if *keyHex != "" {
-		key, err = crypto.HexToECDSA(*keyHex)
-	}
-	fail("node key", err)
+	key := program.NodeKey(*keyHex)
 	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: *port})
-	fail("socket", err)
+	program.Fail("socket", err)
 	database, err := enode.OpenDB("")
-	fail("node database", err)
+	program.Fail("node database", err)
 	local := enode.NewLocalNode(database, key)
 	local.SetFallbackIP(net.IPv4(127, 0, 0, 1))
 	local.SetFallbackUDP(socket.LocalAddr().(*net.UDPAddr).Port)
 
 	shared := leftovers{socket, make(chan discover.ReadPacket, queue)}
 	_, err = discover.ListenV4(socket, local, discover.Config{PrivateKey: key, Unhandled: shared.packets})
-	fail("discv4", err)
+	program.Fail("discv4", err)
 	v5, err := discover.ListenV5(shared, local, discover.Config{PrivateKey: key})
-	fail("discv5", err)
+	program.Fail("discv5", err)
 	self := local.Node()
-	emit(map[string]interface{}{
+	program.Emit(program.Fields{
 		"event": "ready", "enr": self.String(), "enode": self.URLv4(), "id": self.ID(), "pid": os.Getpid(),
 	})
 
@@ -94,7 +74,7 @@ func main() {
 		for range time.Tick(look) {
 			if now := len(v5.AllNodes()); now != known {
 				known = now
-				emit(map[string]interface{}{"event": "table", "discv5": known})
+				program.Emit(program.Fields{"event": "table", "discv5": known})
 			}
 		}
 	}()

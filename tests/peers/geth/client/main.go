@@ -20,11 +20,12 @@ import (
 	"github.com/ethereum/go-ethereum/eth/downloader"
 	"github.com/ethereum/go-ethereum/eth/ethconfig"
 	"github.com/ethereum/go-ethereum/les"
-	"github.com/ethereum/go-ethereum/log"
 	"github.com/ethereum/go-ethereum/node"
 	"github.com/ethereum/go-ethereum/p2p"
 	"github.com/ethereum/go-ethereum/p2p/enode"
 	"github.com/ethereum/go-ethereum/rpc"
+
+	"causeway.invalid/peers/geth/program"
 )
 
 func main() {
@@ -37,7 +38,7 @@ func main() {
 	patience := flag.Duration("patience", 60*time.Second, "give up after this time")
 	level := flag.Int("verbosity", 4, "geth's log level, 0 to 5")
 	flag.Parse()
-	log.Root().SetHandler(log.LvlFilterHandler(log.Lvl(*level), log.StreamHandler(os.Stderr, log.TerminalFormat(false))))
+	program.Log(*level)
 	ctx, cancel := context.WithTimeout(context.Background(), *patience)
 	defer cancel()
 
@@ -94,7 +95,7 @@ func start(genesis *core.Genesis) (*node.Node, *les.LightEthereum, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	stack, err := node.New(&node.Config{Name: "geth-light", P2P: p2p.Config{
+	stack, err := node.New(&node.Config{Name: "geth-light", KeyStoreDir: program.NoKeys, P2P: p2p.Config{
 		PrivateKey: key, ListenAddr: "127.0.0.1:0", NoDiscovery: true, MaxPeers: 10,
 	}})
 	if err != nil {

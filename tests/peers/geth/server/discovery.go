@@ -8,6 +8,8 @@ import (
 
 	"github.com/ethereum/go-ethereum/p2p"
 	"github.com/ethereum/go-ethereum/p2p/enode"
+
+	"causeway.invalid/peers/geth/program"
 )
 
 // How often the table and the peers are looked at.
@@ -40,14 +42,14 @@ func (f finding) configure(config *p2p.Config) {
 // found tells what discovery has come to: the ids in the discv5 table, and the peers. A peer that geth dialed
 // by itself was found by discv4, the only source of its dials (v1.10.26 lets light clients alone dial from
 // discv5); the discv4 table itself is not to be had.
-func (s *server) found() fields {
+func (s *server) found() program.Fields {
 	table := []string{}
 	if v5 := s.stack.Server().DiscV5; v5 != nil {
 		for _, node := range v5.AllNodes() {
 			table = append(table, node.ID().String())
 		}
 	}
-	peers := []fields{}
+	peers := []program.Fields{}
 	dialed := 0
 	connected := s.stack.Server().Peers()
 	sort.Slice(connected, func(i, j int) bool {
@@ -57,11 +59,11 @@ func (s *server) found() fields {
 		if !peer.Inbound() {
 			dialed++
 		}
-		peers = append(peers, fields{
+		peers = append(peers, program.Fields{
 			"id": peer.ID(), "name": peer.Fullname(), "inbound": peer.Inbound(), "protocols": running(peer),
 		})
 	}
-	return fields{"event": "found", "discv5": table, "dialed": dialed, "peers": peers}
+	return program.Fields{"event": "found", "discv5": table, "dialed": dialed, "peers": peers}
 }
 
 // running names the protocols that both sides speak.
@@ -82,7 +84,7 @@ func (s *server) watch() {
 		now := s.found()
 		if text := fmt.Sprint(now["discv5"], now["peers"]); text != before {
 			before = text
-			emit(now)
+			program.Emit(now)
 		}
 	}
 }

@@ -16,14 +16,12 @@ package main
 import (
 	"bufio"
 	"crypto/ecdsa"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"math/big"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -31,7 +29,6 @@ import (
 	"github.com/ethereum/go-ethereum/consensus/ethash"
 	"github.com/ethereum/go-ethereum/core"
 	"github.com/ethereum/go-ethereum/core/types"
-	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/eth"
 	"github.com/ethereum/go-ethereum/eth/downloader"
 	"github.com/ethereum/go-ethereum/eth/ethconfig"
@@ -39,30 +36,9 @@ import (
 	"github.com/ethereum/go-ethereum/log"
 	"github.com/ethereum/go-ethereum/node"
 	"github.com/ethereum/go-ethereum/p2p"
+
+	"causeway.invalid/peers/geth/program"
 )
-
-type fields map[string]interface{}
-
-var printing sync.Mutex
-
-// emit prints one line of JSON with the time of now.
-func emit(line fields) {
-	line["unixMicros"] = time.Now().UnixMicro()
-	text, err := json.Marshal(line)
-	if err != nil {
-		panic(err)
-	}
-	printing.Lock()
-	defer printing.Unlock()
-	fmt.Println(string(text))
-}
-
-func fail(what string, err error) {
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", what, err)
-		os.Exit(1)
-	}
-}
 
 type server struct {
 	chain    *Chain
@@ -88,32 +64,28 @@ func main() {
 	bootnodes := flag.String("bootnodes", "", "records or enodes where discovery starts, with commas between them")
 	level := flag.Int("verbosity", 3, "geth's log level, 0 to 5")
 	flag.Parse()
-	log.Root().SetHandler(log.LvlFilterHandler(log.Lvl(*level), log.StreamHandler(os.Stderr, log.TerminalFormat(false))))
+	program.Log(*level)
 
-	key, err := crypto.GenerateKey()
-	if *keyHex != "" {
-		key, err = crypto.HexToECDSA(*keyHex)
-	}
-	fail("node key", err)
+	key := program.NodeKey(*keyHex)
 	chain, err := newChain(*engine, *length+*hold)
-	fail("chain", err)
+	program.Fail("chain", err)
 	if *out != "" {
-		fail("export", chain.write(*out, *length))
+		program.Fail("export", chain.write(*out, *length))
 	}
 	finding, err := newFinding(*discv4, *discv5, *bootnodes)
-	fail("discovery", err)
+	program.Fail("discovery", err)
 	s := &server{chain: chain}
-	fail("geth", s.start(key, *port, *version, *serv, finding))
+	program.Fail("geth", s.start(key, *port, *version, *serv, finding))
 	if *capacity > 0 {
 		// Before the first peer: events are not kept for who comes later.
 		go s.raise(*capacity, s.peerEvents())
 	}
 	go report(s.peerEvents())
-	fail("import", s.insert(*length))
+	program.Fail("import", s.insert(*length))
 	s.announceEvents()
 
 	head, self := s.backend.BlockChain().CurrentHeader(), s.stack.Server().Self()
-	emit(fields{
+	program.Emit(program.Fields{
 		"event": "ready", "enode": self.URLv4(), "enr": self.String(), "id": self.ID(), "genesis": chain.genesis.ToBlock().Hash(),
 		"head": head.Hash(), "number": head.Number.Uint64(), "pid": os.Getpid(),
 		"bank": bank, "sender": sender, "contract": contractAddress, "code": hexutil.Bytes(contractCode),
@@ -139,7 +111,7 @@ func main() {
 func (s *server) start(key *ecdsa.PrivateKey, port int, version uint, serv int, finding finding) (err error) {
 	network := p2p.Config{PrivateKey: key, ListenAddr: fmt.Sprintf("127.0.0.1:%d", port), MaxPeers: 100}
 	finding.configure(&network)
-	s.stack, err = node.New(&node.Config{Name: "geth-les-server", P2P: network})
+	s.stack, err = node.New(&node.Config{Name: "geth-les-server", P2P: network, KeyStoreDir: program.NoKeys})
 	if err != nil {
 		return err
 	}
@@ -176,7 +148,7 @@ func (s *server) peerEvents() chan *p2p.PeerEvent {
 func report(events chan *p2p.PeerEvent) {
 	for event := range events {
 		if event.Type == p2p.PeerEventTypeAdd || event.Type == p2p.PeerEventTypeDrop {
-			emit(fields{"event": "peer", "what": event.Type, "peer": event.Peer, "error": event.Error})
+			program.Emit(program.Fields{"event": "peer", "what": event.Type, "peer": event.Peer, "error": event.Error})
 		}
 	}
 }
@@ -187,7 +159,7 @@ func (s *server) announceEvents() {
 	s.backend.BlockChain().SubscribeChainHeadEvent(heads)
 	go func() {
 		for head := range heads {
-			emit(fields{"event": "head", "number": head.Block.NumberU64(), "hash": head.Block.Hash()})
+			program.Emit(program.Fields{"event": "head", "number": head.Block.NumberU64(), "hash": head.Block.Hash()})
 		}
 	}()
 	txs := make(chan core.NewTxsEvent, 64)
@@ -195,7 +167,7 @@ func (s *server) announceEvents() {
 	go func() {
 		for event := range txs {
 			for _, tx := range event.Txs {
-				emit(fields{"event": "tx", "hash": tx.Hash()})
+				program.Emit(program.Fields{"event": "tx", "hash": tx.Hash()})
 			}
 		}
 	}()
@@ -205,7 +177,7 @@ func (s *server) announceEvents() {
 // capacity. geth then sends the client an Announce with the new MRR and BL.
 func (s *server) raise(capacity uint64, events chan *p2p.PeerEvent) {
 	api, err := s.stack.Attach()
-	fail("rpc", err)
+	program.Fail("rpc", err)
 	for event := range events {
 		if event.Type != p2p.PeerEventTypeAdd {
 			continue
@@ -252,7 +224,7 @@ func (s *server) reorganise(depth int) error {
 	return err
 }
 
-func (s *server) rawTransaction() (fields, error) {
+func (s *server) rawTransaction() (program.Fields, error) {
 	to := common.HexToAddress("0x00000000000000000000000000000000000000aa")
 	tx, err := types.SignNewTx(senderKey, types.LatestSigner(s.chain.genesis.Config), &types.DynamicFeeTx{
 		ChainID: s.chain.genesis.Config.ChainID, Nonce: s.nonce, To: &to, Value: big.NewInt(1), Gas: 21_000,
@@ -263,7 +235,7 @@ func (s *server) rawTransaction() (fields, error) {
 	}
 	s.nonce++
 	raw, err := tx.MarshalBinary()
-	return fields{"event": "rawtx", "raw": hexutil.Bytes(raw), "hash": tx.Hash()}, err
+	return program.Fields{"event": "rawtx", "raw": hexutil.Bytes(raw), "hash": tx.Hash()}, err
 }
 
 // obey carries out one line; false ends the process.
@@ -275,29 +247,29 @@ func (s *server) obey(words []string) bool {
 		return ""
 	}
 	number, _ := strconv.Atoi(word(1))
-	answer, err := fields{"event": "unknown", "command": word(0)}, error(nil)
+	answer, err := program.Fields{"event": "unknown", "command": word(0)}, error(nil)
 	switch word(0) {
 	case "import":
 		for i := 0; i < number && err == nil; i++ {
 			err = s.insert(1)
 		}
-		answer = fields{"event": "imported", "number": s.backend.BlockChain().CurrentBlock().NumberU64()}
+		answer = program.Fields{"event": "imported", "number": s.backend.BlockChain().CurrentBlock().NumberU64()}
 	case "reorg":
 		err = s.reorganise(number)
-		answer = fields{"event": "reorganised", "number": s.backend.BlockChain().CurrentBlock().NumberU64()}
+		answer = program.Fields{"event": "reorganised", "number": s.backend.BlockChain().CurrentBlock().NumberU64()}
 	case "rawtx":
 		answer, err = s.rawTransaction()
 	case "pool":
 		known := s.backend.TxPool().Get(common.HexToHash(word(1))) != nil
-		answer = fields{"event": "pool", "hash": word(1), "known": known}
+		answer = program.Fields{"event": "pool", "hash": word(1), "known": known}
 	case "found":
 		answer = s.found()
 	case "quit":
 		return false
 	}
 	if err != nil {
-		answer = fields{"event": "error", "command": word(0), "error": err.Error()}
+		answer = program.Fields{"event": "error", "command": word(0), "error": err.Error()}
 	}
-	emit(answer)
+	program.Emit(answer)
 	return true
 }
