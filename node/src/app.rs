@@ -63,6 +63,8 @@ pub(crate) struct Ports {
     devp2p: u16,
     libp2p: u16,
     ws: u16,
+    /// Only where it is asked for.
+    webtransport: Option<u16>,
     http: SocketAddr,
 }
 
@@ -75,6 +77,7 @@ impl Ports {
             devp2p: port(args.port_devp2p, 30313),
             libp2p: port(args.port_libp2p, 30314),
             ws: port(args.port_ws, 30315),
+            webtransport: args.port_webtransport,
             http: SocketAddr::new(args.http_addr, port(args.port_http, 8688)),
         }
     }
@@ -172,6 +175,7 @@ pub(crate) fn transports_config(secret_key: SecretKey, ports: Option<Ports>) -> 
         libp2p_quic: at(|ports| ports.libp2p),
         websocket: at(|ports| ports.ws),
         secure_websocket: None,
+        webtransport: ports.and_then(|ports| Some(SocketAddr::new(ports.addr, ports.webtransport?))),
         limits: Limits::default(),
         lists: Lists::default(),
         external_addresses: Vec::new(),

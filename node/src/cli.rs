@@ -108,6 +108,10 @@ pub(crate) struct ListenArgs {
     /// flag or separate with commas. Those of the certificate unless given.
     #[arg(long = "tls.name", value_name = "NAME[:PORT]", value_delimiter = ',', env = "CAUSEWAY_TLS__NAME")]
     pub(crate) tls_names: Vec<String>,
+    /// Port of WebTransport (UDP), which browsers dial from every page without a certificate that anybody knows;
+    /// closed unless this is given.
+    #[arg(long = "port.webtransport", value_name = "N", env = "CAUSEWAY_PORT__WEBTRANSPORT")]
+    pub(crate) port_webtransport: Option<u16>,
     /// Port of status and health, always on 127.0.0.1 unless --http.addr says otherwise; 8688.
     #[arg(long = "port.http", value_name = "N", env = "CAUSEWAY_PORT__HTTP")]
     pub(crate) port_http: Option<u16>,

@@ -102,6 +102,7 @@ impl Relay {
             libp2p_quic: here,
             websocket: here,
             secure_websocket: None,
+            webtransport: None,
             external_addresses: Vec::new(),
             dial_guard: causeway_transports::DialGuard::Any,
             rendezvous_server: None,

@@ -105,6 +105,7 @@ pub fn transports_config(secret_key: SecretKey, name: &str) -> TransportsConfig 
         libp2p_quic: None,
         websocket: None,
         secure_websocket: None,
+        webtransport: None,
         external_addresses: Vec::new(),
         dial_guard: causeway_transports::DialGuard::Any,
         rendezvous_server: None,

@@ -13,7 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("causeway-wire", &[]),
     ("causeway-rlpx", &["wire"]),
     ("causeway-webtransport", &[]),
-    ("causeway-host", &["wire"]),
+    ("causeway-host", &["wire", "webtransport"]),
     ("causeway-transports", &["wire", "rlpx", "host"]),
     ("causeway-records", &["wire"]),
     ("causeway-discv4", &["wire", "records"]),

@@ -56,6 +56,8 @@ pub struct TransportsConfig {
     pub websocket: Option<SocketAddr>,
     /// Where to listen for libp2p over WebSocket with TLS.
     pub secure_websocket: Option<SecureWebSocket>,
+    /// Where to listen for libp2p over WebTransport (UDP); port 0 takes a free one.
+    pub webtransport: Option<SocketAddr>,
     /// Multiaddrs under which others reach the libp2p side; told by identify and registered at rendezvous points.
     pub external_addresses: Vec<String>,
     /// Which IP addresses are dialed on a stranger's word, on either stack: see [`Transports::dial`].
@@ -79,6 +81,7 @@ impl fmt::Debug for TransportsConfig {
             .field("libp2p_quic", &self.libp2p_quic)
             .field("websocket", &self.websocket)
             .field("secure_websocket", &self.secure_websocket)
+            .field("webtransport", &self.webtransport)
             .field("external_addresses", &self.external_addresses)
             .field("dial_guard", &self.dial_guard)
             .field("rendezvous_server", &self.rendezvous_server)
@@ -171,6 +174,7 @@ impl Transports {
             libp2p_quic,
             websocket,
             secure_websocket,
+            webtransport,
             external_addresses,
             dial_guard,
             rendezvous_server,
@@ -195,7 +199,8 @@ impl Transports {
         let secure = secure_websocket.as_ref().map(|secure| Listen::SecureWebSocket(secure.addr));
         let plain =
             [libp2p_tcp.map(Listen::Tcp), libp2p_quic.map(Listen::Quic), websocket.map(Listen::WebSocket)];
-        host.listen = plain.into_iter().chain([secure]).flatten().collect();
+        let webtransport = webtransport.map(Listen::WebTransport);
+        host.listen = plain.into_iter().chain([secure, webtransport]).flatten().collect();
         let names = match secure_websocket {
             Some(secure) => {
                 let names = secure.names.iter().map(|name| Name::parse(name)).collect::<Result<_, _>>()?;

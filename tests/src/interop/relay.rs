@@ -30,6 +30,8 @@ pub(super) enum Way {
     /// Only where a certificate is named.
     SecureWebSocket,
     Quic,
+    /// Only where a port is named.
+    WebTransport,
     /// RLPx, by the enode.
     Devp2p,
 }
@@ -44,6 +46,7 @@ impl Way {
             Self::WebSocket => "ws",
             Self::SecureWebSocket => "wss",
             Self::Quic => "quic",
+            Self::WebTransport => "webtransport",
             Self::Devp2p => "rlpx",
         }
     }
@@ -54,6 +57,7 @@ impl Way {
             Self::WebSocket => multiaddr.contains("/ws/") && !multiaddr.contains("/tls/"),
             Self::SecureWebSocket => multiaddr.contains("/tls/ws/"),
             Self::Quic => multiaddr.contains("/quic-v1/") && !multiaddr.contains("/webtransport"),
+            Self::WebTransport => multiaddr.contains("/webtransport/"),
             Self::Devp2p => false,
         }
     }

@@ -82,6 +82,11 @@ pub(super) const ALL: &[Row] = &[
         what: "js-libp2p and go-libp2p over WebSocket with TLS; the certificate is exchanged meanwhile",
         run: |stage| Box::pin(stacks::wss(stage)),
     },
+    Row {
+        name: "webtransport",
+        what: "go-libp2p over WebTransport; the address printed before a restart works after it",
+        run: |stage| Box::pin(stacks::webtransport(stage)),
+    },
     Row { name: "go-libp2p", what: "go-libp2p over tcp, ws, quic", run: |stage| Box::pin(stacks::go(stage)) },
     Row {
         name: "lying",

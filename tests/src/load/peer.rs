@@ -40,6 +40,7 @@ impl LightPeer {
             libp2p_quic: None,
             websocket: None,
             secure_websocket: None,
+            webtransport: None,
             external_addresses: Vec::new(),
             dial_guard: causeway_transports::DialGuard::Any,
             rendezvous_server: None,

@@ -29,6 +29,9 @@ pub enum Listen {
     /// WebSocket over TLS with noise and yamux within; what browsers dial from everywhere. It needs a
     /// [`HostConfig::certificate`].
     SecureWebSocket(SocketAddr),
+    /// WebTransport over QUIC, on a UDP port of its own; what browsers dial from everywhere without a certificate
+    /// of ours being known to anybody: its hash is in the address.
+    WebTransport(SocketAddr),
 }
 
 /// What [`Host::start`](crate::Host::start) is given.

@@ -38,7 +38,8 @@ pub(crate) fn transport_name(address: &Multiaddr) -> &'static str {
     let (mut name, mut tls) = ("tcp", false);
     for part in address {
         match part {
-            Part::QuicV1 => return "quic",
+            Part::QuicV1 => name = "quic",
+            Part::WebTransport => return "webtransport",
             Part::Tls => tls = true,
             Part::Ws(_) => name = if tls { "wss" } else { "ws" },
             Part::Wss(_) => name = "wss",
@@ -108,6 +109,7 @@ pub(crate) fn ipv4_half(listen: &Listen) -> Option<Listen> {
         Listen::Quic(address) => half(address).map(Listen::Quic),
         Listen::WebSocket(address) => half(address).map(Listen::WebSocket),
         Listen::SecureWebSocket(address) => half(address).map(Listen::SecureWebSocket),
+        Listen::WebTransport(address) => half(address).map(Listen::WebTransport),
     }
 }
 
@@ -117,7 +119,8 @@ pub(crate) fn at_port(mut listen: Listen, port: u16) -> Listen {
         Listen::Tcp(address)
         | Listen::Quic(address)
         | Listen::WebSocket(address)
-        | Listen::SecureWebSocket(address) => address.set_port(port),
+        | Listen::SecureWebSocket(address)
+        | Listen::WebTransport(address) => address.set_port(port),
     }
     listen
 }
@@ -137,6 +140,9 @@ pub(crate) fn listen_address(listen: &Listen) -> Multiaddr {
         Listen::Tcp(address) => ip(address).with(Part::Tcp(address.port())),
         Listen::Quic(address) => ip(address).with(Part::Udp(address.port())).with(Part::QuicV1),
         Listen::WebSocket(address) => ip(address).with(Part::Tcp(address.port())).with(Part::Ws("/".into())),
+        Listen::WebTransport(address) => {
+            ip(address).with(Part::Udp(address.port())).with(Part::QuicV1).with(Part::WebTransport)
+        }
         Listen::SecureWebSocket(address) => {
             ip(address).with(Part::Tcp(address.port())).with(Part::Tls).with(Part::Ws("/".into()))
         }

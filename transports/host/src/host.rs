@@ -108,7 +108,7 @@ impl Host {
         let doorman = Doorman { guard: dial_guard, rules: rules.clone() };
         let naming = Naming::default();
         let secrets = Secrets { identity: identity.clone(), trusted_roots };
-        let transport = stack::build(&keypair, &limits, &doorman, naming.clone(), secrets)?;
+        let transport = stack::build(&keypair, &limits, &doorman, naming.clone(), secrets, &listen)?;
         let server = rendezvous_server.map(|limits| Arc::new(Server::new(limits)));
         let terms = Terms { offered, item_limits, limits: limits.clone(), inbox };
         let rendezvous = Rendezvous::new(server.clone());

@@ -17,7 +17,7 @@ use libp2p::{
 use tracing::warn;
 
 use crate::{
-    HostError, HostLimits,
+    HostError, HostLimits, Listen,
     certificate::Identity,
     convert::in_full,
     guard::{Doorman, Guarded, Marked, Naming},
@@ -71,6 +71,7 @@ pub(crate) fn build(
     doorman: &Doorman,
     naming: Naming,
     secrets: Secrets,
+    listen: &[Listen],
 ) -> Result<Connections, HostError> {
     let Secrets { identity, trusted_roots } = secrets;
     let client = client_tls(&trusted_roots)?;
@@ -90,6 +91,12 @@ pub(crate) fn build(
     let all = match identity {
         Some(identity) => either(secure_listeners(identity, keypair, limits)?, dialing),
         None => dialing,
+    };
+    // Before QUIC, which takes every address that begins as one of its own.
+    let all = if listen.iter().any(|listen| matches!(listen, Listen::WebTransport(_))) {
+        either(web_transport(keypair, limits)?, all)
+    } else {
+        all
     };
     Ok(Marked::new(all, naming).boxed())
 }
@@ -137,6 +144,25 @@ fn secure_listeners(
         .boxed();
     let client = websocket::tls::Config::client(); // nothing is dialed here
     Ok(SecureListeners::new(websocket_over(over_tls, client, keypair, limits)?).boxed())
+}
+
+/// WebTransport of others. The gate counts its connections as it counts all; the transport's own limits bound what
+/// comes before that: handshakes, and the memory of each connection.
+fn web_transport(keypair: &Keypair, limits: &HostLimits) -> Result<Connections, HostError> {
+    let mut config = webtransport::Config::new(keypair).map_err(|error| setup("webtransport", &error))?;
+    config.limits.connections = limits.incoming;
+    // Peers on the loopback and in allowed networks are exempt, which only the gate knows.
+    config.limits.connections_of_one = usize::MAX;
+    config.limits.handshakes = limits.pending_incoming;
+    config.limits.handshakes_of_one = usize::MAX;
+    config.limits.handshake_time = limits.handshake_timeout;
+    config.limits.streams = u32::try_from(limits.streams).unwrap_or(u32::MAX);
+    config.limits.stream_window = QUIC_STREAM_WINDOW;
+    config.limits.connection_window = QUIC_CONNECTION_WINDOW;
+    config.limits.idle = QUIC_IDLE;
+    config.limits.keep_alive = Some(QUIC_KEEP_ALIVE);
+    let transport = webtransport::Transport::new(config).map_err(|error| setup("webtransport", &error))?;
+    Ok(transport.map(|(peer, session), _| (peer, StreamMuxerBox::new(session))).boxed())
 }
 
 fn client_tls(trusted_roots: &[Vec<u8>]) -> Result<websocket::tls::Config, HostError> {

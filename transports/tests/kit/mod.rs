@@ -35,6 +35,7 @@ pub(crate) fn config(seed: u8) -> TransportsConfig {
         libp2p_quic: None,
         websocket: None,
         secure_websocket: None,
+        webtransport: None,
         external_addresses: Vec::new(),
         dial_guard: causeway_transports::DialGuard::Any,
         rendezvous_server: None,

@@ -68,6 +68,40 @@ pub(super) async fn go(stage: Stage) -> anyhow::Result<String> {
     Ok(lines.iter().map(of).collect::<Vec<_>>().join(" "))
 }
 
+/// go-libp2p over WebTransport, again after a restart at the address that was printed before it.
+pub(super) async fn webtransport(stage: Stage) -> anyhow::Result<String> {
+    let geth = Geth::start(&stage, "geth", Options::default()).await?;
+    let start = async |port: &str| {
+        let options = ["--no-discovery", "--full-node", &geth.enode(), "--port.webtransport", port];
+        let options = options.map(str::to_owned);
+        let relay = Relay::start_with(&stage, "relay", &geth.genesis_file, &options).await?;
+        relay.at_head(geth.number()).await?;
+        anyhow::Ok(relay)
+    };
+    let go_checked = async |name: &str, address: &str| {
+        let addresses = [address.to_owned()];
+        let mut go = go_peer(&stage, name, &geth, &addresses, None)?;
+        let lines = light::checked(&go, &addresses).await?;
+        ensure!(lines.iter().all(|line| line["protocol"] == "/les/4"), "les/4");
+        go.end(PATIENCE).await?;
+        anyhow::Ok(lines)
+    };
+    let relay = start("0").await?;
+    let address = relay.address(Way::WebTransport)?;
+    let port = address.split('/').nth(4).context("the address has a port")?.to_owned();
+    let hashes = address.matches("/certhash/").count();
+    ensure!(hashes == 2, "{hashes} hashes of certificates in {address}");
+    let lines = go_checked("go", &address).await?;
+    relay.idle(PATIENCE).await?;
+    relay.stop().await?;
+    let relay = start(&port).await?;
+    ensure!(relay.address(Way::WebTransport)? == address, "the address is another one after the restart");
+    go_checked("go-again", &address).await?;
+    relay.idle(PATIENCE).await?;
+    relay.stop().await?;
+    Ok(format!("{} les/4, twice at one address", lines[0]["transport"]).replace('"', ""))
+}
+
 fn go_peer(
     stage: &Stage,
     name: &str,
