@@ -1,23 +1,16 @@
 //! The relay, built and alive: transports, full nodes, the verified chain, the service for light peers.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use causeway_bridge::{
     Backend, Counts, Follower, FullNodes, Service, Ushered, Verified, VerifiedConfig, usher,
 };
 use causeway_discovery::{Discovery, Order};
 use causeway_translate::{AccountKeyForm, ChainIdentity, ClientConfig, ServerConfig};
-use causeway_transports::{
-    CertificateFiles, DialGuard, Incoming, Limits, Lists, SecureWebSocket, Transports, TransportsConfig,
-};
+use causeway_transports::{Incoming, SecureWebSocket, Transports};
 use causeway_verify::{ChainSpec, HeaderChain, Root};
-use causeway_wire::les::Version;
 use secp256k1::SecretKey;
 use serde_json::json;
 use tokio::{
@@ -28,10 +21,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::{
-    cli::ListenArgs,
     dialing::{self, Dialer},
     http,
     peering::{self, Listeners, Peering},
+    ports::{Ports, transports_config},
     record,
 };
 
@@ -52,73 +45,6 @@ const UPSTREAM_QUEUE: usize = 1024;
 
 /// How long connections may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(3);
-
-/// WebSocket over TLS unless --port.wss says otherwise.
-const WSS_PORT: u16 = 30316;
-
-/// Where each listener binds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ports {
-    addr: IpAddr,
-    devp2p: u16,
-    libp2p: u16,
-    ws: u16,
-    /// Only where it is asked for.
-    webtransport: Option<u16>,
-    http: SocketAddr,
-}
-
-impl Ports {
-    /// From the flags; `default_addr` where `--addr` is not given.
-    pub(crate) fn new(args: &ListenArgs, default_addr: IpAddr) -> Self {
-        let port = |own: Option<u16>, default: u16| own.or(args.ports).unwrap_or(default);
-        Self {
-            addr: args.addr.unwrap_or(default_addr),
-            devp2p: port(args.port_devp2p, 30313),
-            libp2p: port(args.port_libp2p, 30314),
-            ws: port(args.port_ws, 30315),
-            webtransport: args.port_webtransport,
-            http: SocketAddr::new(args.http_addr, port(args.port_http, 8688)),
-        }
-    }
-
-    /// The address that listeners bind.
-    pub(crate) fn addr(&self) -> IpAddr {
-        self.addr
-    }
-
-    /// The port of devp2p that was asked for.
-    pub(crate) fn devp2p(&self) -> u16 {
-        self.devp2p
-    }
-}
-
-/// WebSocket over TLS, if there is a certificate for it.
-///
-/// # Errors
-/// If only a part of what it needs was given.
-pub(crate) fn secure_websocket(
-    args: &ListenArgs,
-    default_addr: IpAddr,
-) -> anyhow::Result<Option<SecureWebSocket>> {
-    match (&args.tls_cert, &args.tls_key) {
-        (Some(cert), Some(key)) => Ok(Some(SecureWebSocket {
-            addr: SocketAddr::new(
-                args.addr.unwrap_or(default_addr),
-                args.port_wss.or(args.ports).unwrap_or(WSS_PORT),
-            ),
-            certificate: CertificateFiles { cert: cert.clone(), key: key.clone() },
-            names: args.tls_names.clone(),
-        })),
-        (Some(_), None) => bail!("--tls.cert needs --tls.key: the certificate's private key, as a PEM file"),
-        (None, Some(_)) => bail!("--tls.key needs --tls.cert: the certificate of this key, as a PEM file"),
-        (None, None) if args.port_wss.is_some() || !args.tls_names.is_empty() => bail!(
-            "--port.wss and --tls.name are for WebSocket over TLS: name a certificate with --tls.cert and its key \
-             with --tls.key, too"
-        ),
-        (None, None) => Ok(None),
-    }
-}
 
 /// What a relay is made from.
 #[derive(Debug)]
@@ -161,27 +87,6 @@ pub(crate) fn client_id() -> String {
         std::env::consts::OS,
         std::env::consts::ARCH
     )
-}
-
-/// The transports of a node with these ports.
-pub(crate) fn transports_config(secret_key: SecretKey, ports: Option<Ports>) -> TransportsConfig {
-    let at = |port: fn(&Ports) -> u16| ports.map(|ports| SocketAddr::new(ports.addr, port(&ports)));
-    TransportsConfig {
-        secret_key,
-        client_id: client_id(),
-        capabilities: Version::ALL.into_iter().map(Version::capability).collect(),
-        devp2p: at(|ports| ports.devp2p),
-        libp2p_tcp: at(|ports| ports.libp2p),
-        libp2p_quic: at(|ports| ports.libp2p),
-        websocket: at(|ports| ports.ws),
-        secure_websocket: None,
-        webtransport: ports.and_then(|ports| Some(SocketAddr::new(ports.addr, ports.webtransport?))),
-        limits: Limits::default(),
-        lists: Lists::default(),
-        external_addresses: Vec::new(),
-        dial_guard: DialGuard::Any,
-        rendezvous_server: None,
-    }
 }
 
 /// Who we are talking about, at a head.
@@ -235,8 +140,8 @@ impl Relay {
             light_peers,
             cache_bytes,
         } = config;
-        let listener = TcpListener::bind(ports.http).await.with_context(|| {
-            format!("binding status and health to {}; choose another with --port.http", ports.http)
+        let listener = TcpListener::bind(ports.http()).await.with_context(|| {
+            format!("binding status and health to {}; choose another with --port.http", ports.http())
         })?;
         let http = listener.local_addr()?;
         let mut config = transports_config(secret_key, Some(ports));
@@ -244,7 +149,8 @@ impl Relay {
         config.dial_guard = peering.dial_guard();
         config.rendezvous_server = Some(crate::rendezvous::limits(&spec));
         let (transports, incoming) = Transports::start(config).await.context(
-            "starting the listeners (their ports: --port.devp2p, --port.libp2p, --port.ws, --port.wss)",
+            "starting the listeners (their ports: --port.devp2p, --port.libp2p, --port.ws, --port.wss, \
+             --port.webtransport)",
         )?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let listeners = Listeners { transports: &transports, ports, secret_key };

@@ -14,6 +14,7 @@ mod inbound;
 mod light;
 mod network;
 mod peering;
+mod ports;
 mod record;
 mod rendezvous;
 mod telemetry;

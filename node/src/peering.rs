@@ -18,7 +18,7 @@ use secp256k1::SecretKey;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{app::Ports, cli::Profile, record};
+use crate::{cli::Profile, ports::Ports, record};
 
 /// How a relay comes to its peers.
 #[derive(Debug)]

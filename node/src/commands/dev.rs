@@ -20,11 +20,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{explain, print_line, stop_signal};
 use crate::{
-    app::{self, Ports, Relay, RelayConfig},
+    app::{self, Relay, RelayConfig},
     cli::{BlockArg, DevArgs, Profile},
     identity,
     light::{LightPeer, Server},
     peering::Peering,
+    ports::{self, Ports},
 };
 
 /// Light peers that the embedded full node and the relay serve.
@@ -54,7 +55,7 @@ impl FullNode {
         let backend = DevBackend::spawn(Config::at(now.as_secs()), &tasks, stop.clone())
             .context("making the embedded chain")?;
         let secret_key = identity::generate();
-        let mut config = app::transports_config(secret_key, None);
+        let mut config = ports::transports_config(secret_key, None);
         config.client_id = format!("{}-dev-full-node", app::client_id());
         config.devp2p = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let (transports, incoming) =
@@ -91,7 +92,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         Some(file) => identity::load_or_create(file)?,
         None => identity::generate(),
     };
-    let secure_websocket = app::secure_websocket(&args.listen, IpAddr::V4(Ipv4Addr::LOCALHOST))?;
+    let secure_websocket = ports::secure_websocket(&args.listen, IpAddr::V4(Ipv4Addr::LOCALHOST))?;
     let relay = Relay::start(RelayConfig {
         spec: Arc::clone(&spec),
         checkpoint: None,

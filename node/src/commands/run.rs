@@ -17,11 +17,12 @@ use tracing::{info, warn};
 
 use super::{print_line, stop_signal};
 use crate::{
-    app::{Ports, Relay, RelayConfig, secure_websocket},
+    app::{Relay, RelayConfig},
     cli::{DiscoveryArgs, RunArgs},
     dialing::is_local,
     identity, network,
     peering::{Look, Peering},
+    ports::{Ports, secure_websocket},
 };
 
 /// Runs until it is told to stop.

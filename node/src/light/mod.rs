@@ -18,7 +18,7 @@ use causeway_wire::HeadUpdate;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::server::Server;
-use crate::{app, dialing, identity};
+use crate::{app, dialing, identity, ports};
 
 /// How long the goodbye may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ impl LightPeer {
         checkpoint: Option<(u64, B256)>,
         quorum: Option<Quorum>,
     ) -> anyhow::Result<Self> {
-        let mut config = app::transports_config(identity::generate(), None);
+        let mut config = ports::transports_config(identity::generate(), None);
         config.dial_guard = server.dial_guard();
         let (transports, _) = Transports::start(config).await.context("starting the network stacks")?;
         let tasks = TaskTracker::new();
