@@ -2,6 +2,7 @@
 // trusted head, and an account with its proof. Prints one JSON line for each address; ends with 0 if
 // everything verified.
 //
+//	go-libp2p crowd …, go-libp2p echo …    (see crowd.go and echo.go)
 //	go-libp2p -genesis FILE -genesis-hash HASH -head HASH -number N [-block N] -account A MULTIADDR...
 package main
 
@@ -28,6 +29,14 @@ type options struct {
 }
 
 func main() {
+	programs := map[string]func([]string) error{"crowd": runCrowd, "echo": runEcho}
+	if len(os.Args) > 1 && programs[os.Args[1]] != nil {
+		if err := programs[os.Args[1]](os.Args[2:]); err != nil {
+			say(map[string]any{"event": "failed", "error": err.Error()})
+			os.Exit(1)
+		}
+		return
+	}
 	genesis := flag.String("genesis", "", "genesis.json")
 	genesisHash := flag.String("genesis-hash", "", "hash of the genesis block")
 	head := flag.String("head", "", "hash of the trusted head")
