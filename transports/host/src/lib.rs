@@ -11,6 +11,8 @@ mod config;
 mod convert;
 mod error;
 mod framing;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod guard;
 mod host;

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Largest WebSocket frame; the default of 256 MiB would let one frame take the memory.
-const MAX_WEBSOCKET_FRAME: usize = 1024 * 1024;
+pub(crate) const MAX_WEBSOCKET_FRAME: usize = 1024 * 1024;
 
 /// More streams than these yamux does not take: their smallest windows would pass its limit of a connection.
 const MOST_YAMUX_STREAMS: usize = 4096;
@@ -51,7 +51,7 @@ pub fn install_crypto_provider() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-type Connections = Boxed<(PeerId, StreamMuxerBox)>;
+pub(crate) type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 
 /// What secure WebSockets need.
 #[derive(Debug)]
@@ -176,7 +176,7 @@ fn client_tls(trusted_roots: &[Vec<u8>]) -> Result<websocket::tls::Config, HostE
 }
 
 /// Browsers know noise only, so TLS is not offered within a WebSocket.
-fn websocket_over<T>(
+pub(crate) fn websocket_over<T>(
     transport: T,
     client: websocket::tls::Config,
     keypair: &Keypair,
@@ -190,15 +190,27 @@ where
     T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let noise = noise::Config::new(keypair).map_err(|error| setup("ws", &error))?;
-    let mut websocket = websocket::Config::new(transport);
-    websocket.set_max_data_size(MAX_WEBSOCKET_FRAME);
-    websocket.set_tls_config(client);
-    Ok(websocket
+    Ok(frames_over(transport, client)
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux_config(limits))
         .timeout(limits.handshake_timeout)
         .boxed())
+}
+
+/// WebSocket and nothing on it.
+pub(crate) fn frames_over<T>(transport: T, client: websocket::tls::Config) -> websocket::Config<T>
+where
+    T: Transport + Send + Unpin + 'static,
+    T::Error: Send + 'static,
+    T::Dial: Send + 'static,
+    T::ListenerUpgrade: Send + 'static,
+    T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut websocket = websocket::Config::new(transport);
+    websocket.set_max_data_size(MAX_WEBSOCKET_FRAME);
+    websocket.set_tls_config(client);
+    websocket
 }
 
 fn yamux_config(limits: &HostLimits) -> yamux::Config {

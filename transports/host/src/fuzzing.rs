@@ -1,0 +1,129 @@
+//! What a stranger's bytes reach first, for fuzz targets. Not part of the interface.
+
+use std::{
+    fmt, future, io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use futures::{AsyncRead, AsyncWrite, FutureExt, TryFutureExt, future::BoxFuture};
+use libp2p::{
+    Multiaddr, PeerId, Transport,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent},
+    },
+    identity::Keypair,
+    websocket,
+};
+
+use crate::{HostLimits, stack};
+
+/// Bytes of the largest WebSocket frame, and of the largest message, that is taken.
+pub const MAX_WEBSOCKET_FRAME: usize = stack::MAX_WEBSOCKET_FRAME;
+
+/// Where the streams seem to come from.
+const ADDRESS: &str = "/ip4/192.0.2.1/tcp/1";
+
+/// A stream of a stranger.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// A WebSocket listener set up as the host's, on streams that are handed to it.
+pub struct WebSockets<S, O> {
+    transport: Boxed<O>,
+    next: Arc<Mutex<Option<S>>>,
+}
+
+impl<S, O> fmt::Debug for WebSockets<S, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSockets").finish_non_exhaustive()
+    }
+}
+
+impl<S: Stream, O: 'static> WebSockets<S, O> {
+    fn listen(next: Arc<Mutex<Option<S>>>, mut transport: Boxed<O>) -> Self {
+        let address = format!("{ADDRESS}/ws").parse().expect("the address is a constant");
+        transport.listen_on(ListenerId::next(), address).expect("a WebSocket is listened on");
+        Self { transport, next }
+    }
+
+    /// What becomes of `stream`, up to where the listener hands it on.
+    pub fn accept(&mut self, stream: S) -> BoxFuture<'static, Result<O, String>> {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        let mut cx = Context::from_waker(futures::task::noop_waker_ref());
+        match Pin::new(&mut self.transport).poll(&mut cx) {
+            Poll::Ready(TransportEvent::Incoming { upgrade, .. }) => {
+                upgrade.map_err(|error| error.to_string()).boxed()
+            }
+            other => panic!("no connection comes in: {other:?}"),
+        }
+    }
+}
+
+/// WebSockets as far as their frames go: gives the stream that they carry.
+pub fn websocket_frames<S: Stream>() -> WebSockets<S, Box<dyn Stream>> {
+    let next = Arc::default();
+    let transport = stack::frames_over(Streams::new(&next), websocket::tls::Config::client());
+    let boxed = transport.map(|stream, _| Box::new(stream) as Box<dyn Stream>).boxed();
+    WebSockets::listen(next, boxed)
+}
+
+/// WebSockets with all that is on them: gives who the peer is.
+pub fn websocket_peers<S: Stream>() -> WebSockets<S, (PeerId, StreamMuxerBox)> {
+    let next = Arc::default();
+    let keypair = Keypair::ed25519_from_bytes([7; 32]).expect("32 bytes are a key");
+    let client = websocket::tls::Config::client();
+    let limits = HostLimits::default();
+    let transport = stack::websocket_over(Streams::new(&next), client, &keypair, &limits);
+    WebSockets::listen(next, transport.expect("noise is set up"))
+}
+
+/// Takes the stream that is put in for a connection.
+struct Streams<S> {
+    next: Arc<Mutex<Option<S>>>,
+    listener: Option<ListenerId>,
+}
+
+impl<S> Streams<S> {
+    fn new(next: &Arc<Mutex<Option<S>>>) -> Self {
+        Self { next: Arc::clone(next), listener: None }
+    }
+}
+
+impl<S: Stream> Transport for Streams<S> {
+    type Output = S;
+    type Error = io::Error;
+    type ListenerUpgrade = future::Ready<io::Result<S>>;
+    type Dial = future::Pending<io::Result<S>>;
+
+    fn listen_on(&mut self, id: ListenerId, _: Multiaddr) -> Result<(), TransportError<io::Error>> {
+        self.listener = Some(id);
+        Ok(())
+    }
+
+    fn remove_listener(&mut self, _: ListenerId) -> bool {
+        false
+    }
+
+    fn dial(&mut self, address: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
+        Err(TransportError::MultiaddrNotSupported(address))
+    }
+
+    fn poll(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(stream), Some(listener_id)) = (next, self.listener) else { return Poll::Pending };
+        let address: Multiaddr = ADDRESS.parse().expect("the address is a constant");
+        Poll::Ready(TransportEvent::Incoming {
+            listener_id,
+            upgrade: future::ready(Ok(stream)),
+            local_addr: address.clone(),
+            send_back_addr: address,
+        })
+    }
+}
