@@ -102,7 +102,7 @@ const BROKEN: &[(&str, Break)] = &[
     ("ports: same number inside and outside", Replace(COMPOSE, "30315:30315", "30325:30315")),
     ("ports: TCP and UDP together", Replace(COMPOSE, "      - \"30314:30314/udp\"\n", "")),
     ("ports: those that the image exposes", Replace(COMPOSE, "30315:30315", "8688:8688")),
-    ("ports: those that the image exposes", Image("30315/tcp", "30316/udp")),
+    ("ports: those that the image exposes", Image("30315/tcp", "30316/tcp")),
     ("ports: away from those of other packages", Replace(COMPOSE, "30315:30315", "30303:30315")),
     ("environment: written as a map of texts", Replace(COMPOSE, "VERBOSITY: \"3\"", "VERBOSITY: 3")),
     (
@@ -204,7 +204,7 @@ fn port_mapping_of_the_form_is_looked_up_with_its_protocol() {
             "version: \"2\"\nfields:\n  - {{ id: port, title: Port, description: Port, target: {{ type: portMapping, containerPort: \"{port}\" }} }}\n"
         )
     };
-    for (port, found) in [("30314/UDP", false), ("30315", false), ("30315/UDP", true), ("1/TCP", true)] {
+    for (port, found) in [("30314/UDP", false), ("30315", false), ("30316/UDP", true), ("1/TCP", true)] {
         let mut source = repository();
         source.dappnode.insert(WIZARD.to_owned(), field(port).into_bytes());
 

@@ -14,8 +14,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule::new("ports: away from those of other packages", free),
 ];
 
-/// Ports that peers dial over TCP and over UDP: devp2p with its discovery, libp2p over TCP and QUIC.
-const BOTH: [u16; 2] = [30313, 30314];
+/// Ports that peers dial over TCP and over UDP: devp2p with its discovery, libp2p over TCP and QUIC, browsers over
+/// WebSocket and WebTransport.
+const BOTH: [u16; 3] = [30313, 30314, 30315];
 
 /// Host ports that widespread packages publish.
 const TAKEN: [u16; 9] = [4001, 8545, 8546, 9000, 13000, 30303, 30304, 30403, 30404];
