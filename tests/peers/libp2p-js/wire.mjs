@@ -1,7 +1,7 @@
-// LES bytes: one message is one RLP item `[code, payload]` on a libp2p stream.
+// LES bytes: one message is one RLP item `[code, payload]` on a libp2p stream. Runs in Node and in a browser.
 import { RLP } from '@ethereumjs/rlp'
 import { keccak_256 as keccak256 } from '@noble/hashes/sha3.js'
-import { crc32 } from 'node:zlib'
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 
 export { RLP, keccak256 }
 
@@ -22,8 +22,11 @@ export const code = {
   RESUME: 0x17
 }
 
-export const hex = (bytes) => '0x' + Buffer.from(bytes).toString('hex')
-export const unhex = (text) => new Uint8Array(Buffer.from(text.replace(/^0x/, ''), 'hex'))
+/** Longest message taken, for the browser's sake: several times what a server sends. */
+const MAX_ITEM = 16 << 20
+
+export const hex = (bytes) => '0x' + bytesToHex(Uint8Array.from(bytes))
+export const unhex = (text) => hexToBytes(text.replace(/^0x/, ''))
 
 /** The shortest big-endian form; zero is empty. */
 export function integer (value) {
@@ -51,6 +54,7 @@ export class Cutter {
     let start = 0
     for (;;) {
       const length = itemLength(all.subarray(start))
+      if (length > MAX_ITEM) throw new Error(`a message of ${length} bytes is announced`)
       if (length === undefined || start + length > all.length) break
       items.push(all.slice(start, start + length))
       start += length
@@ -70,15 +74,25 @@ function itemLength (bytes) {
   return 1 + size + Number(number(bytes.subarray(1, 1 + size)))
 }
 
+/** CRC-32 (ISO-HDLC, as zlib has it). */
+function crc32 (bytes) {
+  let sum = 0xffffffff
+  for (const byte of bytes) {
+    sum ^= byte
+    for (let bit = 0; bit < 8; bit++) sum = (sum >>> 1) ^ (sum & 1 ? 0xedb88320 : 0)
+  }
+  return ~sum >>> 0
+}
+
 /** The EIP-2124 fork id of a chain's genesis block. */
 export function forkId (genesisHash, config) {
   const forks = Object.entries(config)
     .filter(([key, value]) => /Block$/.test(key) && typeof value === 'number' && value > 0)
     .map(([, value]) => value)
     .sort((a, b) => a - b)
-  const sum = Buffer.alloc(4)
-  sum.writeUInt32BE(crc32(genesisHash))
-  return [new Uint8Array(sum), integer(forks[0] ?? 0)]
+  const sum = new Uint8Array(4)
+  new DataView(sum.buffer).setUint32(0, crc32(genesisHash))
+  return [sum, integer(forks[0] ?? 0)]
 }
 
 export function clientStatus (version, chain, change = {}) {
