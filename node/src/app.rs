@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::{
+    access::Access,
     dialing::{self, Dialer},
     http,
     peering::{self, Listeners, Peering},
@@ -61,6 +62,8 @@ pub(crate) struct RelayConfig {
     pub(crate) ports: Ports,
     /// Where browsers come in from pages with TLS.
     pub(crate) secure_websocket: Option<SecureWebSocket>,
+    /// Who is let in.
+    pub(crate) access: Access,
     /// Light peers served at once.
     pub(crate) light_peers: usize,
     /// Bytes of verified answers kept.
@@ -137,6 +140,7 @@ impl Relay {
             secret_key,
             ports,
             secure_websocket,
+            access,
             light_peers,
             cache_bytes,
         } = config;
@@ -146,6 +150,7 @@ impl Relay {
         let http = listener.local_addr()?;
         let mut config = transports_config(secret_key, Some(ports));
         config.secure_websocket = secure_websocket;
+        config.lists = access.read()?;
         config.dial_guard = peering.dial_guard();
         config.rendezvous_server = Some(crate::rendezvous::limits(&spec));
         let (transports, incoming) = Transports::start(config).await.context(
@@ -153,6 +158,12 @@ impl Relay {
              --port.webtransport)",
         )?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let follow = access.follow(transports.clone(), stop.clone());
+        tasks.spawn(async {
+            if let Err(error) = follow.await {
+                warn!(%error, "the lists are not read again");
+            }
+        });
         let listeners = Listeners { transports: &transports, ports, secret_key };
         let (discovery, orders) = peering.start(&spec, checkpoint, listeners, &tasks, &stop).await?;
         let enode = record::enode(&transports);

@@ -1,5 +1,6 @@
 //! The command line (design section 4): names that scripts rely on.
 
+mod access;
 mod light;
 mod listen;
 mod records;
@@ -11,6 +12,7 @@ use causeway_discovery::Nat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
+    access::AccessArgs,
     light::{BlockArg, LightArgs, LightCommand},
     listen::ListenArgs,
     records::{DnsCommand, DnsReadArgs, DnsSignArgs, EnrCommand, EnrNewArgs},
@@ -56,7 +58,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// The relay: serves light peers from full nodes.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// A whole house to look at: an embedded full node with a live chain, a relay before it, and a light
     /// peer that reads through the relay over QUIC and over WebSocket.
     Dev(DevArgs),
@@ -111,6 +113,9 @@ pub(crate) struct RunArgs {
     /// How peers are looked for.
     #[command(flatten)]
     pub(crate) discovery: DiscoveryArgs,
+    /// Who is let in.
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
     /// Where state is kept.
     #[arg(long, value_name = "DIR", env = "CAUSEWAY_DATADIR")]
     pub(crate) datadir: Option<PathBuf>,

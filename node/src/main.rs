@@ -4,6 +4,7 @@
 //! Must not know: protocol bytes.
 //! Start at: [`cli::Cli`] and [`app::Relay`].  Told by: `tests/tests/command_line.rs` and `cargo interop`.
 
+mod access;
 mod app;
 mod cli;
 mod commands;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match cli.command {
-            Command::Run(args) => commands::run::run(args).await,
+            Command::Run(args) => commands::run::run(*args).await,
             Command::Dev(args) => commands::dev::run(args).await,
             Command::Light(args) => commands::light::run(args).await,
             Command::Health(args) => commands::health::run(args).await,

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use causeway_discovery::Nat;
@@ -12,6 +13,9 @@ use causeway_wire::ForkId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
+
+/// How often our certificates' hashes are looked at; each is said for days before it is needed.
+const CERTIFICATES: Duration = Duration::from_secs(600);
 
 /// Where our record is kept in a data directory.
 pub(crate) fn default_file(datadir: &Path) -> PathBuf {
@@ -37,8 +41,8 @@ pub(crate) fn contents(transports: &Transports, eth: ForkId, udp: Option<u16>, n
     let listening = listening(transports);
     for address in &listening {
         match address.parts() {
-            [Part::Ip4(_), Part::Udp(port), Part::QuicV1, ..] => contents.quic = Some(*port),
-            [Part::Ip6(_), Part::Udp(port), Part::QuicV1, ..] => contents.quic6 = Some(*port),
+            [Part::Ip4(_), Part::Udp(port), Part::QuicV1, Part::P2p(_)] => contents.quic = Some(*port),
+            [Part::Ip6(_), Part::Udp(port), Part::QuicV1, Part::P2p(_)] => contents.quic6 = Some(*port),
             _ => {}
         }
     }
@@ -76,19 +80,45 @@ pub(crate) fn libp2p_addresses(record: &Record) -> Vec<String> {
     record.libp2p_addrs().iter().map(ToString::to_string).collect()
 }
 
-/// Lets identify tell those addresses, as they change. Until `stop`.
+/// The listeners for browsers that need a hash of our certificate, at the IP addresses that the record says. They are
+/// too long for the record itself.
+fn with_certificates(listening: &[Multiaddr], record: &Record) -> Vec<String> {
+    let (v4, v6) = (record.ip4(), record.ip6());
+    let said = listening.iter().filter_map(|address| {
+        let [host, rest @ ..] = address.parts() else { return None };
+        rest.iter().find(|part| matches!(part, Part::Certhash(_)))?;
+        let host = match host {
+            Part::Ip4(_) => Part::Ip4(v4?),
+            Part::Ip6(_) => Part::Ip6(v6?),
+            _ => return None,
+        };
+        Some(std::iter::once(&host).chain(rest).map(ToString::to_string).collect())
+    });
+    let mut said: Vec<String> = said.collect();
+    said.sort_unstable();
+    said.dedup(); // one listener may have many addresses
+    said
+}
+
+/// Lets identify tell those addresses, as they and our certificates change. Until `stop`.
 pub(crate) async fn tell_libp2p(
     transports: Transports,
     mut record: watch::Receiver<Record>,
     stop: CancellationToken,
 ) {
     loop {
-        let addresses = libp2p_addresses(&record.borrow_and_update());
+        let addresses = {
+            let record = record.borrow_and_update();
+            let mut addresses = libp2p_addresses(&record);
+            addresses.extend(with_certificates(&listening(&transports), &record));
+            addresses
+        };
         if let Err(error) = transports.set_external_addresses(addresses).await {
             debug!(%error, "libp2p is not told our addresses");
         }
         tokio::select! {
             () = stop.cancelled() => return,
+            () = tokio::time::sleep(CERTIFICATES) => {}
             changed = record.changed() => if changed.is_err() { return },
         }
     }
@@ -107,6 +137,8 @@ pub(crate) fn enode(transports: &Transports) -> String {
 
 #[cfg(test)]
 mod tests {
+    use secp256k1::SecretKey;
+
     use super::*;
 
     #[test]
@@ -125,5 +157,19 @@ mod tests {
         let said = websockets(&listening, Some(IpAddr::from([192, 0, 2, 1])));
 
         assert_eq!(said, ["/ip4/192.0.2.1/tcp/1/ws".parse().expect("multiaddr")]);
+    }
+
+    #[test]
+    fn certificates_are_said_at_our_addresses() {
+        let hash = "/certhash/uEiAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let listening = ["127.0.0.1", "10.0.0.1"]
+            .map(|ip| format!("/ip4/{ip}/udp/30315/quic-v1/webtransport{hash}").parse().expect("multiaddr"));
+        let key = SecretKey::from_secret_bytes([7; 32]).expect("valid");
+        let sign = |ip| Record::sign(&key, 1, &Contents { ip, ..Contents::default() }).expect("fits").record;
+
+        let said = with_certificates(&listening, &sign(Some([192, 0, 2, 1].into())));
+
+        assert_eq!(said, [format!("/ip4/192.0.2.1/udp/30315/quic-v1/webtransport{hash}")]);
+        assert!(with_certificates(&listening, &sign(None)).is_empty());
     }
 }

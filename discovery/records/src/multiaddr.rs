@@ -48,6 +48,8 @@ pub enum Part {
     Tls,
     /// `/sni/…`
     Sni(String),
+    /// `/webtransport`
+    WebTransport,
     /// `/webrtc-direct`
     WebRtcDirect,
     /// `/certhash/…`, a multihash.
@@ -73,6 +75,7 @@ mod code {
     pub(super) const TLS: u64 = 0x01c0;
     pub(super) const SNI: u64 = 0x01c1;
     pub(super) const QUIC_V1: u64 = 0x01cd;
+    pub(super) const WEBTRANSPORT: u64 = 0x01d1;
     pub(super) const CERTHASH: u64 = 0x01d2;
     pub(super) const WS: u64 = 0x01dd;
     pub(super) const WSS: u64 = 0x01de;
@@ -252,6 +255,7 @@ impl Part {
             Self::Wss => fixed(bytes, code::WSS, &[]),
             Self::Tls => fixed(bytes, code::TLS, &[]),
             Self::Sni(name) => sized(bytes, code::SNI, name.as_bytes()),
+            Self::WebTransport => fixed(bytes, code::WEBTRANSPORT, &[]),
             Self::WebRtcDirect => fixed(bytes, code::WEBRTC_DIRECT, &[]),
             Self::Certhash(hash) => sized(bytes, code::CERTHASH, hash),
             Self::P2p(id) => sized(bytes, code::P2P, id),
@@ -274,6 +278,7 @@ impl Part {
             code::WS => Some(Self::Ws),
             code::WSS => Some(Self::Wss),
             code::TLS => Some(Self::Tls),
+            code::WEBTRANSPORT => Some(Self::WebTransport),
             code::WEBRTC_DIRECT => Some(Self::WebRtcDirect),
             code::CIRCUIT => Some(Self::Circuit),
             code::CERTHASH => hash(bytes).map(Self::Certhash),
@@ -289,6 +294,7 @@ impl Part {
             "ws" => Self::Ws,
             "wss" => Self::Wss,
             "tls" => Self::Tls,
+            "webtransport" => Self::WebTransport,
             "webrtc-direct" => Self::WebRtcDirect,
             "p2p-circuit" => Self::Circuit,
             "ip4" | "ip6" | "dns" | "dns4" | "dns6" | "sni" | "tcp" | "udp" | "certhash" | "p2p" => {
@@ -340,6 +346,7 @@ impl fmt::Display for Part {
             Self::Wss => f.write_str("/wss"),
             Self::Tls => f.write_str("/tls"),
             Self::Sni(name) => write!(f, "/sni/{name}"),
+            Self::WebTransport => f.write_str("/webtransport"),
             Self::WebRtcDirect => f.write_str("/webrtc-direct"),
             Self::Certhash(hash) => write!(f, "/certhash/u{}", BASE64URL_NOPAD.encode(hash)),
             Self::P2p(id) => write!(f, "/p2p/{}", bs58::encode(id).into_string()),

@@ -20,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{explain, print_line, stop_signal};
 use crate::{
+    access::Access,
     app::{self, Relay, RelayConfig},
     cli::{BlockArg, DevArgs, Profile},
     identity,
@@ -107,6 +108,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         secret_key,
         ports: Ports::new(&args.listen, IpAddr::V4(Ipv4Addr::LOCALHOST)),
         secure_websocket,
+        access: Access::default(),
         light_peers: LIGHT_PEERS,
         cache_bytes: 64 * 1024 * 1024,
     })

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::{print_line, stop_signal};
 use crate::{
+    access::Access,
     app::{Relay, RelayConfig},
     cli::{DiscoveryArgs, RunArgs},
     dialing::is_local,
@@ -39,6 +40,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         identity::create_private_dir(datadir)?;
     }
     let every = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let access = Access::new(args.access);
     let ports = Ports::new(&args.listen, every);
     let secure_websocket = secure_websocket(&args.listen, every)?;
     let look =
@@ -69,6 +71,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         secret_key,
         ports,
         secure_websocket,
+        access,
         light_peers: args.light_peers,
         cache_bytes: args.cache_mib.saturating_mul(1024 * 1024),
     })
