@@ -2,11 +2,12 @@
 //
 // usage: node --experimental-websocket --import ./polyfill.mjs les.mjs --genesis FILE --genesis-hash HASH
 //          --head HASH --number N [--version V] [--block N] [--headers-only] [--account A] [--contract C]
-//          [--send RAW]... [--announces N] [--burst N] [--hostile MODE] MULTIADDR...
+//          [--send RAW]... [--announces N] [--burst N] [--reading] [--hostile MODE] MULTIADDR...
 // (Node 22 or later needs neither flag.) Each address gets a peer of its own, all at the same time.
 // Prints JSON lines: `checked` for an address whose answers all verified, `announce` for each new head,
 // `hostile` for what became of a hostile stream, `failed` with the reason. Ends with 0 if none failed.
 // --burst waits for a line on stdin, asks N questions at once (`sent`) and tells their fate (`burst`).
+// --reading reads the account at one block after the other until a line on stdin, and tells of each time (`read`).
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -31,11 +32,14 @@ const { values: options, positionals: addresses } = parseArgs({
     send: { type: 'string', multiple: true, default: [] },
     announces: { type: 'string', default: '0' },
     burst: { type: 'string' },
+    reading: { type: 'boolean', default: false },
     hostile: { type: 'string' }
   }
 })
 const { config } = JSON.parse(readFileSync(options.genesis, 'utf8'))
 const chain = { network: config.chainId, genesis: unhex(options['genesis-hash']), config }
+/** Milliseconds between two reads. */
+const READ_PAUSE = 50
 const versions = options.version === undefined ? [4, 3, 2] : [Number(options.version)]
 
 function emit (line) {
@@ -135,6 +139,21 @@ async function burst (session, address, index, headers) {
   emit({ event: 'burst', address, index, answered, ended })
 }
 
+/** One verified read after the other, each of another block's state. */
+async function read (session, address, headers) {
+  let told = false
+  toldToGo.then(() => { told = true })
+  for (let i = 0; !told; i++) {
+    const start = performance.now()
+    const header = headers[i % headers.length]
+    const key = keccak256(unhex(options.account))
+    const proof = await session.ask(code.GET_PROOFS_V2, [[unhex(header.hash), new Uint8Array(), key, new Uint8Array()]])
+    await checkAccount(proof.items, options.account, header)
+    emit({ event: 'read', address, millis: Math.round(performance.now() - start) })
+    await new Promise((resolve) => setTimeout(resolve, READ_PAUSE))
+  }
+}
+
 /** New heads as they are announced, each with its header. */
 function watch (session, address, wanted) {
   const { promise, resolve, reject } = Promise.withResolvers()
@@ -184,13 +203,14 @@ async function run (address, index) {
       await toldToGo
       await burst(session, address, index, headers)
     }
+    if (options.reading) await read(session, address, headers)
     await watched
   } finally {
     await node.stop()
   }
 }
 
-const toldToGo = options.burst === undefined ? undefined : once(process.stdin, 'data')
+const toldToGo = options.burst === undefined && !options.reading ? undefined : once(process.stdin, 'data')
 const results = await Promise.allSettled(addresses.map(run))
 results.forEach((result, index) => {
   if (result.status === 'rejected') {
