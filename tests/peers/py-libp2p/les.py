@@ -1,12 +1,12 @@
 """A light peer on py-libp2p that asks a relay what LES has and checks every answer itself.
 
     python les.py --genesis FILE --genesis-hash HASH --head HASH --number N --account A --contract C
-                  [--block N] [--listen] MULTIADDR...
+                  [--block N] [--listen] [--stay] MULTIADDR...
 
-Dials each address, one after the other, each with a peer of its own. With --listen it listens there instead (port 0
+Dials each address, each with a peer of its own, all at the same time. With --listen it listens there instead (port 0
 takes a free one), says where in its `ready` line, and holds the session on the connection that a relay makes to it.
 Identify and ping go first. Prints JSON lines: `checked` for an address whose answers all verified, `failed` with the
-reason. Ends with 0 if none failed.
+reason. With --stay it keeps its sessions then until a line comes on stdin. Ends with 0 if none failed.
 """
 
 import argparse
@@ -25,8 +25,11 @@ from libp2p.abc import INotifee
 from libp2p.crypto.secp256k1 import create_new_key_pair
 from libp2p.host.ping import PingService, handle_ping
 from libp2p.host.ping import ID as PING
+from libp2p.host.exceptions import StreamFailure
 from libp2p.identity.identify.identify import ID as IDENTIFY
+from libp2p.identity.identify.identify import identify_handler_for
 from libp2p.identity.identify.pb.identify_pb2 import Identify
+from libp2p.io.exceptions import IOException
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.utils.varint import read_length_prefixed_protobuf
 from wire import (
@@ -43,6 +46,7 @@ from wire import (
 
 VERSIONS = ["/les/4", "/les/3", "/les/2"]
 PATIENCE = 25
+IDENTIFY_ATTEMPTS = 20
 
 
 def emit(event, **fields):
@@ -88,11 +92,40 @@ def start_host(address):
     )
 
 
-async def identify(host, peer, out):
+class Introduction:
+    """Answers identify as py-libp2p does, and tells when the relay has been answered. It may take half a second:
+    py-libp2p waits that long for an address to listen at, which one that only dials never gets."""
+
+    def __init__(self, host):
+        self.made = trio.Event()
+        self.answer = identify_handler_for(host)
+        host.set_stream_handler(IDENTIFY, self)
+
+    async def __call__(self, stream):
+        await self.answer(stream)
+        self.made.set()
+
+
+async def ask_who(host, peer):
     stream = await host.new_stream(peer, [IDENTIFY])
     said = Identify()
     said.ParseFromString(await read_length_prefixed_protobuf(stream, use_varint_format=True))
     await stream.close()
+    return said
+
+
+async def identify(host, peer, out):
+    """Asks who the relay is, again if need be: over QUIC py-libp2p takes a peer that reads no further (which it says
+    as soon as it has answered) for one that has closed the whole stream, and then throws away what was not read yet."""
+    for attempt in range(1, IDENTIFY_ATTEMPTS + 1):
+        try:
+            said = await ask_who(host, peer)
+            break
+        except (StreamFailure, IOException) as error:
+            if attempt == IDENTIFY_ATTEMPTS:
+                raise
+            print(f"identify, attempt {attempt}: {error!r}", file=sys.stderr)
+    out["attempts"] = attempt
     out["agent"], out["protocols"] = said.agent_version, sorted(said.protocols)
     out["observed"] = str(multiaddr.Multiaddr(said.observed_addr)) if said.observed_addr else None
 
@@ -132,10 +165,11 @@ async def read_state(session, head, options, out):
     out["code"] = "0x" + codes[0].hex()
 
 
-async def hold_session(host, peer, options, out):
+async def hold_session(host, peer, introduction, options, out):
     """Reads one of everything from the relay; whoever made the connection."""
     await identify(host, peer, out)
     await ping(host, peer, out)
+    await introduction.made.wait()
     stream = await host.new_stream(peer, VERSIONS)
     out["protocol"] = str(stream.get_protocol())
     session = Session(stream, int(out["protocol"].rsplit("/", 1)[1]))
@@ -157,67 +191,76 @@ async def hold_session(host, peer, options, out):
     must(origin[0].hash == chain.genesis, "the genesis block by its number")
     await read_block(session, headers[0], out)
     await read_state(session, headers[-1], options, out)
-    await stream.close()
+    out["connections"] = len(host.get_network().get_connections(peer))
+    return stream
 
 
-async def attempt(address, step):
+async def attempt(host, address, connect, options, leave):
     """Tells what became of an address."""
     out = {"address": address}
+    introduction = Introduction(host)
     start = time.monotonic()
     try:
         with trio.fail_after(PATIENCE):
-            await step(out)
+            stream = await hold_session(host, await connect(), introduction, options, out)
     except Exception as error:
         traceback.print_exc()
         emit("failed", error=f"{type(error).__name__}: {error}", **out)
         return False
     emit("checked", millis=round((time.monotonic() - start) * 1000), **out)
+    await leave.wait()
+    await stream.close()
     return True
 
 
-async def dial(text, options):
+async def dial(text, options, leave, ready):
     address = multiaddr.Multiaddr(text)
     relay = info_from_p2p_addr(address)
     host = start_host(address)
 
-    async def step(out):
-        async with host.run(listen_addrs=[]):
-            await host.connect(relay)
-            await hold_session(host, relay.peer_id, options, out)
+    async def connect():
+        await host.connect(relay)
+        return relay.peer_id
 
-    return await attempt(text, step)
+    async with host.run(listen_addrs=[]):
+        await ready.send(text)
+        return await attempt(host, text, connect, options, leave)
 
 
-async def listen(text, options, says):
+async def listen(text, options, leave, ready):
     """Listens at an address, says where, and waits for the relay."""
     address = multiaddr.Multiaddr(text)
     host = start_host(address)
     host.set_stream_handler(PING, handle_ping)
     arrivals = Arrivals()
     host.get_network().register_notifee(arrivals)
+
+    async def connect():
+        await arrivals.came.wait()
+        return arrivals.peer
+
     async with host.run(listen_addrs=[address]):
         own = str(host.get_addrs()[0])
-        await says.send(own)
-
-        async def step(out):
-            await arrivals.came.wait()
-            await hold_session(host, arrivals.peer, options, out)
-            out["connections"] = len(host.get_network().get_connections(arrivals.peer))
-
-        return await attempt(own, step)
+        await ready.send(own)
+        return await attempt(host, own, connect, options, leave)
 
 
-async def listen_all(options):
+async def run_all(options):
     results = []
-    says, said = trio.open_memory_channel(len(options.addresses))
+    leave = trio.Event()
+    ready, came = trio.open_memory_channel(len(options.addresses))
+
+    async def one(text):
+        step = listen if options.listen else dial
+        results.append(await step(text, options, leave, ready))
+
     async with trio.open_nursery() as nursery:
-
-        async def one(text):
-            results.append(await listen(text, options, says))
-
         for text in options.addresses:
             nursery.start_soon(one, text)
-        emit("ready", addresses=[await said.receive() for _ in options.addresses])
+        emit("ready", addresses=[await came.receive() for _ in options.addresses])
+        if options.stay:
+            await trio.to_thread.run_sync(sys.stdin.readline)
+        leave.set()
     return results
 
 
@@ -228,11 +271,9 @@ async def main():
     parser.add_argument("--number", type=int, required=True)
     parser.add_argument("--block", type=int, default=6)
     parser.add_argument("--listen", action="store_true")
+    parser.add_argument("--stay", action="store_true")
     parser.add_argument("addresses", nargs="+")
-    options = parser.parse_args()
-    if options.listen:
-        return await listen_all(options)
-    return [await dial(address, options) for address in options.addresses]
+    return await run_all(parser.parse_args())
 
 
 if __name__ == "__main__":
