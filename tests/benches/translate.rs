@@ -83,6 +83,7 @@ impl Pair {
             chain,
             signed: false,
             origins: false,
+            heartbeat: None,
             patience: Duration::from_secs(10),
             max_queue: 16,
             account_key: AccountKeyForm::Hash,
@@ -120,7 +121,7 @@ impl Pair {
                         assert!(outcome.is_ok(), "{outcome:?}");
                         answered = true;
                     }
-                    ClientCommand::Greeted(_) | ClientCommand::Announced(_) => {}
+                    ClientCommand::Greeted { .. } | ClientCommand::Announced(_) => {}
                     ClientCommand::Close(fault) => panic!("{fault}"),
                 }
             }
@@ -133,7 +134,7 @@ impl Pair {
                     Command::Send { code, payload, .. } => {
                         self.client.handle_message(code, &payload, self.now);
                     }
-                    Command::Release { .. } | Command::Forget { .. } => {}
+                    Command::Release { .. } | Command::Forget { .. } | Command::Heartbeat { .. } => {}
                     Command::Close { fault, .. } => panic!("{fault}"),
                 }
             }

@@ -405,6 +405,7 @@ pub fn server_status(backend: &DevBackend, version: Version) -> Status {
         checkpoint: None,
         checkpoint_height: None,
         origins: false,
+        heartbeat: None,
     }
 }
 

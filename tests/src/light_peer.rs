@@ -180,5 +180,6 @@ pub fn client_status(version: Version) -> Status {
         checkpoint: None,
         checkpoint_height: None,
         origins: false,
+        heartbeat: None,
     }
 }

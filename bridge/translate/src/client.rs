@@ -12,7 +12,7 @@ use std::{
 use alloy_primitives::{B256, U256};
 use bytes::Bytes;
 use causeway_wire::{
-    Answer, Head, NodeKey, Query, RequestId,
+    Answer, Head, NodeKey, Query, RequestId, heartbeat,
     les::{Announce, AnnounceKind, Message, Serving, Status, Version, code, is_request, limit, request_code},
 };
 use tracing::{debug, trace};
@@ -261,7 +261,8 @@ impl Client {
             status: status.clone(),
         };
         self.stage = Stage::Serving(Box::new(service));
-        self.commands.push_back(ClientCommand::Greeted(Box::new(status)));
+        let heartbeat = heartbeat::agreed(self.config.heartbeat, status.heartbeat);
+        self.commands.push_back(ClientCommand::Greeted { status: Box::new(status), heartbeat });
         for queued in std::mem::take(&mut self.queue) {
             self.enqueue(queued); // now it is known what is served
         }
@@ -392,6 +393,7 @@ impl Client {
             checkpoint: None,
             checkpoint_height: None,
             origins: self.config.origins,
+            heartbeat: self.config.heartbeat,
         }
     }
 

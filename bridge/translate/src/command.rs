@@ -1,6 +1,10 @@
 //! What goes between the [`Translator`] and its shell.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+#[cfg(doc)]
+use causeway_wire::heartbeat;
 use causeway_wire::{Query, SessionId};
 
 use crate::Fault;
@@ -47,6 +51,13 @@ pub enum Command {
         code: u64,
         /// Its payload.
         payload: Bytes,
+    },
+    /// Ping the peer at this interval from now on; given only where it is not [`heartbeat::DEFAULT`].
+    Heartbeat {
+        /// Whom.
+        session: SessionId,
+        /// What its wish and ours come to.
+        interval: Duration,
     },
     /// The message handed in under this id is done with (answered, refused or dropped). Given exactly once for each.
     Release {

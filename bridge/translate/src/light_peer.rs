@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use causeway_wire::{
-    HeadUpdate, PeerId, Query, RequestId,
+    HeadUpdate, PeerId, Query, RequestId, heartbeat,
     les::{Message, Status, Version, code, limit},
 };
 
@@ -35,6 +35,9 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// How long a Stop lasts at least; geth's shortest is 700 ms.
 const MIN_FREEZE: Duration = Duration::from_millis(700);
+
+/// A server's own wish for `causeway/heartbeat`: it leaves that to who is on a battery.
+pub(crate) const OUR_HEARTBEAT: Option<u64> = None;
 
 /// Shortest time between two looks at a frozen peer's buffer.
 const FREEZE_POLL: Duration = Duration::from_millis(20);
@@ -195,14 +198,16 @@ impl LightPeer {
         }
     }
 
-    /// Takes the peer's Status. The fork id is judged when our own Status went out, as of the same head.
-    pub(crate) fn greet(&mut self, status: Box<Status>, chain: &ChainIdentity) -> Result<(), Fault> {
+    /// Takes the peer's Status and returns the heartbeat that is agreed on with it. The fork id is judged when our own
+    /// Status went out, as of the same head.
+    pub(crate) fn greet(&mut self, status: Box<Status>, chain: &ChainIdentity) -> Result<Duration, Fault> {
         chain.check(&status, self.version)?;
+        let interval = heartbeat::agreed(OUR_HEARTBEAT, status.heartbeat);
         if let Stage::Greeting(greeting) = &mut self.stage {
             self.wish = Wish { kind: status.announce.unwrap_or_default(), origins: status.origins };
             greeting.theirs = Some(status);
         }
-        Ok(())
+        Ok(interval)
     }
 
     /// Our Status went out and told of this head.

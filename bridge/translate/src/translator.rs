@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use causeway_wire::{
-    Answer, Head, HeadUpdate, PeerId, SessionId,
+    Answer, Head, HeadUpdate, PeerId, SessionId, heartbeat,
     les::{FlowControl, Message, Serving, Status, Version},
 };
 use tracing::{debug, error, trace};
@@ -20,7 +20,7 @@ use crate::{
     cost::{CostTable, Effort, completed, default_flow},
     credit::Credit,
     heads::Announcer,
-    light_peer::{Due, Holding, LightPeer, Received, Waiting},
+    light_peer::{Due, Holding, LightPeer, OUR_HEARTBEAT, Received, Waiting},
     questions::{Questions, Waiter},
 };
 
@@ -133,7 +133,12 @@ impl Translator {
                 let greeted = peer.greet(status, &self.config.chain);
                 self.release(message);
                 match greeted {
-                    Ok(()) => self.agree(session, now),
+                    Ok(interval) => {
+                        if interval != heartbeat::DEFAULT {
+                            self.commands.push_back(Command::Heartbeat { session, interval });
+                        }
+                        self.agree(session, now);
+                    }
                     Err(fault) => self.end(session, fault),
                 }
             }
@@ -303,6 +308,7 @@ impl Translator {
             checkpoint: None,
             checkpoint_height: None,
             origins: false,
+            heartbeat: OUR_HEARTBEAT,
         };
         peer.told_by_status(update);
         self.send(session, &Message::Status(status));

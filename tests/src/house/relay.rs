@@ -191,6 +191,7 @@ pub(crate) fn client_config(patience: Duration) -> ClientConfig {
         chain: chain_identity(),
         signed: true,
         origins: true,
+        heartbeat: None,
         patience,
         max_queue: 1024,
         account_key: AccountKeyForm::Hash,

@@ -87,6 +87,7 @@ fn client_config(spec: &ChainSpec) -> ClientConfig {
         },
         signed: false,
         origins: false,
+        heartbeat: None,
         patience: PATIENCE,
         max_queue: 4096,
         account_key: AccountKeyForm::Hash,

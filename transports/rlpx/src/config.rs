@@ -81,9 +81,11 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// From agreed keys to the peer's Hello.
     pub hello: Duration,
-    /// Between two pings of ours; they are sent whatever else is.
+    /// Between two pings of ours, until [`Connection::set_heartbeat`](crate::Connection::set_heartbeat) says
+    /// otherwise; they are sent whatever else is. 5 to 600 s.
     pub ping: Duration,
-    /// Without a whole frame from the peer, the connection is over.
+    /// Without a whole frame from the peer, the connection is over. With another interval than [`Self::ping`] it is
+    /// longer or shorter by the difference.
     pub silence: Duration,
     /// For whoever owns the socket: the longest time that one write may take.
     pub write: Duration,

@@ -1,9 +1,14 @@
 //! The machine: `handle_*` takes something in, `poll_*` gives something out.
 
-use std::{collections::VecDeque, fmt, mem, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    fmt, mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use causeway_wire::{BASE_LENGTH, NodeKey, SharedCapability, agree};
+use causeway_wire::{BASE_LENGTH, Heartbeat, NodeKey, SharedCapability, agree};
 use tracing::{debug, trace};
 
 use crate::{
@@ -145,7 +150,22 @@ impl Connection {
     /// before [`handle_timeout`](Self::handle_timeout) as long as that is so.
     pub fn handle_pause(&mut self, now: Instant) {
         if let Stage::Open(open) = &mut self.stage {
-            open.keepalive.frame(now);
+            open.keepalive.pause(now);
+        }
+    }
+
+    /// Pings at another interval from now on. Nothing happens before [`Event::Connected`] and after the end.
+    pub fn set_heartbeat(&mut self, interval: Duration, now: Instant) {
+        if let Stage::Open(open) = &mut self.stage {
+            open.keepalive.set_interval(interval, now);
+        }
+    }
+
+    /// What pings found out; `None` before [`Event::Connected`] and after the end.
+    pub fn heartbeat(&self) -> Option<Heartbeat> {
+        match &self.stage {
+            Stage::Open(open) => Some(open.keepalive.heartbeat()),
+            Stage::Dialing { .. } | Stage::Accepting { .. } | Stage::Greeting { .. } | Stage::Closed => None,
         }
     }
 
@@ -408,7 +428,7 @@ impl Connection {
         }
         match code {
             code::PING => open.link.seal(code::PONG, &EMPTY_LIST, &mut self.out),
-            code::PONG => {}
+            code::PONG => open.keepalive.pong(now),
             _ => self.ignored += 1,
         }
         Ok(())

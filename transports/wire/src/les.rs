@@ -30,6 +30,7 @@ const BUFFER_LIMIT: &str = "flowControl/BL";
 const RECHARGE: &str = "flowControl/MRR";
 const COSTS: &str = "flowControl/MRC";
 const ORIGINS: &str = "causeway/origins";
+const HEARTBEAT: &str = "causeway/heartbeat";
 
 /// The LES version of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

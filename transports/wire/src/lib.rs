@@ -6,6 +6,7 @@
 
 mod capability;
 mod head;
+pub mod heartbeat;
 mod id;
 pub mod les;
 mod query;
@@ -13,6 +14,7 @@ pub mod rlp;
 
 pub use capability::{BASE_LENGTH, Capability, SharedCapability, agree};
 pub use head::{ForkId, Head, HeadUpdate};
+pub use heartbeat::Heartbeat;
 pub use id::{MAX_PEER_ID, NetworkId, NodeKey, PeerId, PeerIdTooLong, RequestId, SessionId, Stack};
 pub use query::{
     AccountKey, Answer, CodeRequest, HashOrNumber, HelperTrie, HelperTrieRequest, Inclusion, ProofRequest,

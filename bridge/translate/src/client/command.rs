@@ -30,6 +30,8 @@ pub struct ClientConfig {
     pub signed: bool,
     /// Ask for `causeway/origins`.
     pub origins: bool,
+    /// Ask for so many seconds between two pings (`causeway/heartbeat`); `None` leaves it to the server.
+    pub heartbeat: Option<u64>,
     /// How long an answer may take, counted from sending; and how long a question may wait to be sent.
     pub patience: Duration,
     /// Questions that may wait for credit; a further one is refused at once.
@@ -69,8 +71,13 @@ pub enum ClientCommand {
         /// Its payload.
         payload: Bytes,
     },
-    /// The Statuses agree; questions may be asked.
-    Greeted(Box<Status>),
+    /// The Statuses agree; questions may be asked. The server is to be pinged at the interval from now on.
+    Greeted {
+        /// The server's Status.
+        status: Box<Status>,
+        /// What its wish for a heartbeat and ours come to.
+        heartbeat: Duration,
+    },
     /// The server announced a head, or, without a head, further origins of the one before. Updates of parameters
     /// alone are not told.
     Announced(Box<Announce>),

@@ -121,7 +121,7 @@ fn a_fork_id_in_an_old_version_binds_nobody() {
 
     let acts = asker.hear_raw(0x00, status.encode(Version::Les4));
 
-    assert!(matches!(acts[..], [Act::Told(ClientCommand::Greeted(_))]), "{acts:?}");
+    assert!(matches!(acts[..], [Act::Told(ClientCommand::Greeted { .. })]), "{acts:?}");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn questions_before_the_status_go_out_behind_it_in_order() {
 
     let acts = asker.hear(Message::Status(server_status(Version::Les4)));
 
-    assert!(matches!(acts[0], Act::Told(ClientCommand::Greeted(_))));
+    assert!(matches!(acts[0], Act::Told(ClientCommand::Greeted { .. })));
     let queries: Vec<Query> = sent(&acts).into_iter().map(|(_, query)| query).collect();
     assert_eq!(queries, [headers(1, 1), Query::Bodies(vec![B256::ZERO])]);
 }
@@ -603,4 +603,20 @@ fn absurd_promises_of_a_server_do_no_harm() {
     let due = asker.core.poll_timeout().expect("a timeout");
     assert!(due <= asker.now + PATIENCE, "its patience bounds the wait");
     assert_eq!(asker.pass(PATIENCE), [answered(2, Err(AskError::Timeout))]);
+}
+
+#[test]
+fn longer_of_both_wishes_for_a_heartbeat_counts() {
+    for (ours, theirs, agreed) in
+        [(None, None, 15), (Some(600), None, 600), (Some(5), Some(60), 60), (None, Some(u64::MAX), 600)]
+    {
+        let config = ClientConfig { heartbeat: ours, ..client_config() };
+        let (mut asker, status) = Asker::new(config, Version::Les4);
+        assert!(matches!(status, Message::Status(Status { heartbeat, .. }) if heartbeat == ours));
+
+        let acts = asker.hear(Message::Status(Status { heartbeat: theirs, ..server_status(Version::Les4) }));
+
+        let [Act::Told(ClientCommand::Greeted { heartbeat, .. })] = acts[..] else { panic!("{acts:?}") };
+        assert_eq!(heartbeat.as_secs(), agreed);
+    }
 }

@@ -330,3 +330,26 @@ fn light_peers_beyond_the_limit_are_refused() {
     server.close(1);
     assert!(matches!(server.open(3, Version::Les4)[..], [Deed::Sent(3, Message::Status(_))]));
 }
+
+#[test]
+fn peer_that_wishes_for_quiet_gets_it_and_no_wish_leads_out_of_bounds() {
+    let beats = |wish| {
+        let mut server = Server::with_head(server_config());
+        server.open(1, Version::Les4);
+        let status = Status { heartbeat: wish, ..client_status(Version::Les4) };
+        let (_, deeds) = server.say(1, Message::Status(status));
+        let mut beats = deeds.iter().filter_map(|deed| match deed {
+            Deed::Beats(1, interval) => Some(interval.as_secs()),
+            _ => None,
+        });
+        let first = beats.next();
+        assert_eq!(beats.next(), None);
+        first
+    };
+
+    assert_eq!(beats(None), None);
+    assert_eq!(beats(Some(15)), None);
+    assert_eq!(beats(Some(600)), Some(600));
+    assert_eq!(beats(Some(0)), Some(5));
+    assert_eq!(beats(Some(u64::MAX)), Some(600));
+}

@@ -12,7 +12,7 @@ use causeway_translate::{
     ServerConfig, Ticket, Translator,
 };
 use causeway_wire::{
-    Answer, ForkId, Head, HeadUpdate, NetworkId, NodeKey, PeerId, Query, RequestId, SessionId,
+    Answer, ForkId, Head, HeadUpdate, NetworkId, NodeKey, PeerId, Query, RequestId, SessionId, heartbeat,
     les::{AnnounceKind, FlowControl, Message, RequestCost, Serving, Status, Version},
 };
 
@@ -66,6 +66,7 @@ pub(crate) fn client_config() -> ClientConfig {
         chain: chain(),
         signed: false,
         origins: false,
+        heartbeat: None,
         patience: PATIENCE,
         max_queue: 16,
         account_key: AccountKeyForm::Hash,
@@ -112,6 +113,7 @@ pub(crate) fn client_status(version: Version) -> Status {
         checkpoint: None,
         checkpoint_height: None,
         origins: false,
+        heartbeat: None,
     }
 }
 
@@ -166,6 +168,7 @@ pub(crate) enum Deed {
     Forgot(Ticket),
     Released(u64),
     Closed(u64, Fault),
+    Beats(u64, Duration),
 }
 
 /// A server under virtual time.
@@ -268,6 +271,7 @@ impl Server {
                     let message = Message::decode(self.version(session.0), code, &payload.into()).unwrap();
                     Deed::Sent(session.0, message)
                 }
+                Command::Heartbeat { session, interval } => Deed::Beats(session.0, interval),
                 Command::Release { message } => Deed::Released(message.0),
                 Command::Close { session, fault } => Deed::Closed(session.0, fault),
             });
@@ -322,7 +326,9 @@ impl Asker {
     pub(crate) fn greeted(config: ClientConfig, version: Version, status: &Status) -> Self {
         let (mut asker, _) = Self::new(config, version);
         let acts = asker.hear(Message::Status(status.clone()));
-        assert_eq!(acts, [Act::Told(ClientCommand::Greeted(Box::new(status.clone())))]);
+        let heartbeat = heartbeat::agreed(None, status.heartbeat);
+        let greeted = ClientCommand::Greeted { status: Box::new(status.clone()), heartbeat };
+        assert_eq!(acts, [Act::Told(greeted)]);
         asker
     }
 

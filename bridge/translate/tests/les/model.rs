@@ -266,6 +266,7 @@ impl World {
             Command::Release { message } => {
                 assert!(self.unreleased.remove(&message), "released exactly once");
             }
+            Command::Heartbeat { session, .. } => panic!("{session} wished for no heartbeat"),
             Command::Close { session, fault } => panic!("{session} did nothing wrong: {fault}"),
             Command::Send { session, code, payload } => {
                 let Some(link) = self.links.iter_mut().find(|link| link.session == session) else {
@@ -291,7 +292,7 @@ impl World {
             ClientCommand::Answered { ticket, .. } => {
                 assert!(link.asked.remove(&ticket), "one outcome for each question");
             }
-            ClientCommand::Greeted(_) | ClientCommand::Announced(_) => {}
+            ClientCommand::Greeted { .. } | ClientCommand::Announced(_) => {}
             ClientCommand::Close(fault) => panic!("the server did nothing wrong: {fault}"),
         }
     }
@@ -422,6 +423,7 @@ impl Greedy {
                     self.put.push((ticket, query));
                 }
                 Deed::Forgot(ticket) => self.put.retain(|(other, _)| *other != ticket),
+                Deed::Beats(..) => panic!("nobody wished for it"),
                 Deed::Released(message) => assert!(self.unreleased.remove(&message), "once"),
                 Deed::Closed(_, fault) => {
                     assert_eq!(fault.reason(), 0x03);

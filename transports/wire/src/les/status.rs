@@ -10,7 +10,7 @@ use alloy_primitives::B256;
 use alloy_rlp::Encodable;
 
 use super::{
-    BUFFER_LIMIT, COSTS, DecodeFlaw, ORIGINS, RECHARGE, Version,
+    BUFFER_LIMIT, COSTS, DecodeFlaw, HEARTBEAT, ORIGINS, RECHARGE, Version,
     key_values::{KeyValues, put_costs_entry, put_empty_entry, put_entry, put_uint_entry},
 };
 use crate::{
@@ -129,6 +129,9 @@ pub struct Status {
     pub checkpoint_height: Option<u64>,
     /// `causeway/origins` = 1: wants the origins of heads in Announces.
     pub origins: bool,
+    /// `causeway/heartbeat`: the wish for so many seconds between two pings; see [`crate::heartbeat`]. What is no
+    /// number is no wish.
+    pub heartbeat: Option<u64>,
 }
 
 impl AnnounceKind {
@@ -163,6 +166,9 @@ impl Status {
             self.put_terms(out);
             if self.origins {
                 put_uint_entry(out, ORIGINS, 1);
+            }
+            if let Some(seconds) = self.heartbeat {
+                put_uint_entry(out, HEARTBEAT, seconds);
             }
         });
         out
@@ -264,6 +270,7 @@ impl Status {
             checkpoint: values.item(key::CHECKPOINT).map(checkpoint).transpose()?,
             checkpoint_height: values.uint(key::CHECKPOINT_HEIGHT)?,
             origins: values.uint(ORIGINS)? == Some(1),
+            heartbeat: values.uint(HEARTBEAT).unwrap_or_default(),
         })
     }
 }

@@ -76,10 +76,11 @@ fn status(version: Version) -> impl Strategy<Value = Status> {
         .prop_map(|(buffer_limit, recharge, costs)| FlowControl { buffer_limit, recharge, costs });
     let checkpoint = (any::<u64>(), hash(), hash(), hash())
         .prop_map(|(section, head, cht_root, bloom_root)| Checkpoint { section, head, cht_root, bloom_root });
-    let terms = (option::of(flow_control), option::of(checkpoint), any::<Option<u64>>(), any::<bool>());
+    let wishes = (any::<bool>(), any::<Option<u64>>());
+    let terms = (option::of(flow_control), option::of(checkpoint), any::<Option<u64>>(), wishes);
     (any::<u64>(), head(), hash(), fork_id, announce, serving(), any::<Option<u64>>(), terms).prop_map(
         move |(network, head, genesis, fork_id, announce, serving, recent_tx_lookup, terms)| {
-            let (flow_control, checkpoint, checkpoint_height, origins) = terms;
+            let (flow_control, checkpoint, checkpoint_height, (origins, heartbeat)) = terms;
             let is_latest = version == Version::Les4;
             Status {
                 version: version.number(),
@@ -94,6 +95,7 @@ fn status(version: Version) -> impl Strategy<Value = Status> {
                 checkpoint,
                 checkpoint_height,
                 origins,
+                heartbeat,
             }
         },
     )

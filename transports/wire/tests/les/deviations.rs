@@ -142,17 +142,35 @@ fn only_a_server_must_tell_its_head_and_terms() {
 }
 
 #[test]
-fn checkpoint_and_origins_survive_the_wire() {
+fn checkpoint_and_our_own_keys_survive_the_wire() {
     let mut status = decode_status(Version::Les3, &required()).expect("it decodes");
     let root = B256::repeat_byte;
     status.checkpoint =
         Some(Checkpoint { section: 451, head: root(1), cht_root: root(2), bloom_root: root(3) });
     status.checkpoint_height = Some(15_000_000);
     status.origins = true;
+    status.heartbeat = Some(600);
 
     let message = Message::Status(status);
 
     assert_eq!(Message::decode(Version::Les3, 0, &message.encode(Version::Les3)), Ok(message));
+}
+
+#[test]
+fn wish_for_a_heartbeat_that_is_no_number_is_none_and_costs_nobody_a_session() {
+    let read = |value| {
+        let mut entries = required();
+        entries.push(entry("causeway/heartbeat", value));
+        decode_status(Version::Les3, &entries).expect("it decodes").heartbeat
+    };
+
+    assert_eq!(read(uint(0)), Some(0));
+    assert_eq!(read(uint(60)), Some(60));
+    assert_eq!(read(uint(u64::MAX)), Some(u64::MAX));
+    for value in [string(&[1; 9]), string(b"fifteen seconds"), list::<Vec<u8>>(&[]), list(&[uint(15)])] {
+        assert_eq!(read(value), None);
+    }
+    assert_eq!(decode_status(Version::Les3, &required()).expect("it decodes").heartbeat, None);
 }
 
 // The bytes of this and the next test are what the encoders of @ethereumjs/client 0.10.2 gave.

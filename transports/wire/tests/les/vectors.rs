@@ -51,6 +51,7 @@ fn mainnet(head: Head) -> Status {
         checkpoint: None,
         checkpoint_height: None,
         origins: false,
+        heartbeat: None,
     }
 }
 

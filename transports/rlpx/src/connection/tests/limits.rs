@@ -165,7 +165,8 @@ fn times_are_those_of_the_configuration() {
 
     let due = connection.poll_timeout().expect("open");
     assert!(due <= Instant::now() + SECOND);
-    connection.handle_timeout(due + 3 * SECOND);
+    connection.handle_timeout(due + SECOND);
+    connection.handle_timeout(due + 2 * SECOND);
 
     assert_eq!(events(&mut connection), [Event::Closed(Closed::Timeout(Timeout::Silence))]);
 }
