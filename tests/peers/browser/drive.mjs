@@ -1,0 +1,158 @@
+// Opens the page in a headless Chromium and says what is in it, as JSON lines.
+//
+// usage: node drive.mjs [--files FOLDER] [--loads N] [--heads N] [--spki HASH] [--expect-failure] LINK...
+//
+// LINK is a URL of the page, or only its fragment: then the page is served from FOLDER. Each load is a fresh browser
+// context: no cache, no session. Prints for each link `verified` (the first load's texts and every load's times) and
+// `head` for each of --heads new heads after it; `trouble` where the page says that something is wrong. Ends with 0 if
+// all went as expected.
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { delimiter, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { chromium } from 'playwright-core'
+
+const { values: options, positionals: links } = parseArgs({
+  allowPositionals: true,
+  options: {
+    files: { type: 'string' },
+    loads: { type: 'string', default: '1' },
+    heads: { type: 'string', default: '0' },
+    spki: { type: 'string' },
+    picture: { type: 'string' },
+    'expect-failure': { type: 'boolean', default: false }
+  }
+})
+const PATIENCE = 45_000
+const emit = (line) => console.log(JSON.stringify({ ...line, unixMicros: Math.round((performance.timeOrigin + performance.now()) * 1000) }))
+
+function browserProgram () {
+  const folders = process.env.PATH.split(delimiter)
+  const names = ['chromium', 'chromium-browser', 'google-chrome']
+  const found = names.flatMap((name) => folders.map((folder) => join(folder, name))).find(existsSync)
+  if (found === undefined) throw new Error(`none of ${names.join(', ')} is in the PATH`)
+  return found
+}
+
+const TYPES = { html: 'text/html; charset=utf-8', css: 'text/css', js: 'text/javascript', svg: 'image/svg+xml' }
+
+/** Serves a folder of a few files; gives its URL. */
+async function serve (folder) {
+  const server = createServer((request, response) => {
+    const name = new URL(request.url, 'http://localhost').pathname.replace(/^\/$/, '/index.html').slice(1)
+    const type = TYPES[name.split('.').pop()]
+    if (!/^[a-z]+\.[a-z]+$/.test(name) || type === undefined || !existsSync(join(folder, name))) {
+      response.writeHead(404).end()
+    } else {
+      response.writeHead(200, { 'content-type': type }).end(readFileSync(join(folder, name)))
+    }
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return `http://127.0.0.1:${server.address().port}/`
+}
+
+/** Everything that the page says. */
+const read = (page) => page.evaluate(() => {
+  const text = (id) => document.getElementById(id)?.textContent
+  return {
+    state: document.documentElement.dataset.state,
+    sound: document.documentElement.dataset.sound === 'true',
+    status: text('status'),
+    trouble: document.getElementById('trouble').hidden ? null : `${text('trouble-what')} ${text('trouble-advice')}`,
+    head: document.getElementById('head-number').value,
+    hash: text('head-hash'),
+    how: text('head-how').trim(),
+    transactions: text('block-transactions'),
+    blockHow: text('block-how').trim(),
+    transport: text('connection-transport'),
+    rtt: Number(document.getElementById('connection-rtt').dataset.millis),
+    agent: text('connection-agent'),
+    peer: text('connection-peer'),
+    accounts: [...document.querySelectorAll('.account')].map((card) => ({
+      address: card.dataset.address,
+      balance: card.querySelector('.balance').value,
+      shown: card.querySelector('.amount').textContent,
+      nonce: card.querySelector('.nonce').textContent,
+      code: card.querySelector('.code').textContent,
+      codeBytes: Number(card.querySelector('.code').dataset.bytes),
+      how: card.querySelector('.balance-how').textContent.trim()
+    })),
+    steps: Object.fromEntries([...document.querySelectorAll('#steps tr')].map((row) =>
+      [row.querySelector('th').textContent, Number(row.lastElementChild.dataset.millis)]))
+  }
+})
+
+const settled = (page) => page.waitForFunction(
+  () => ['verified', 'failed', 'waiting'].includes(document.documentElement.dataset.state), undefined, { timeout: PATIENCE })
+
+async function open (browser, url) {
+  const context = await browser.newContext({ viewport: { width: 390, height: 844 } })
+  const page = await context.newPage()
+  page.on('console', (message) => console.error('[page]', message.text()))
+  page.on('pageerror', (error) => console.error('[page]', error.message))
+  const begun = performance.now()
+  await page.goto(url)
+  await settled(page)
+  return { context, page, opened: performance.now() - begun, said: await read(page) }
+}
+
+async function run (browser, link, url) {
+  const { context, page, opened, said } = await open(browser, url)
+  if (options.picture !== undefined) {
+    await page.screenshot({ path: options.picture, fullPage: true })
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await page.screenshot({ path: `${options.picture}.dark.png`, fullPage: true })
+  }
+  if (said.state !== 'verified') {
+    emit({ event: 'trouble', link, ...said })
+    await context.close()
+    return options['expect-failure']
+  }
+  // Ping and identify come a moment later than the state.
+  await page.waitForFunction(() => {
+    const { textContent } = document.getElementById('connection-agent')
+    return /\//.test(textContent) && document.getElementById('connection-rtt').dataset.millis
+  }, undefined, { timeout: PATIENCE })
+  const loads = [{ opened, ...said.steps }]
+  while (loads.length < Number(options.loads)) {
+    const again = await open(browser, url)
+    if (again.said.state !== 'verified') {
+      emit({ event: 'trouble', link, load: loads.length, ...again.said })
+      return false
+    }
+    loads.push({ opened: again.opened, ...again.said.steps })
+    await again.context.close()
+  }
+  emit({ event: 'verified', link, ...await read(page), steps: said.steps, loads })
+  let last = await page.evaluate(() => document.documentElement.dataset.complete)
+  for (let heads = Number(options.heads); heads > 0; heads--) {
+    await page.waitForFunction((before) => {
+      const { state, complete } = document.documentElement.dataset
+      return state !== 'verified' || complete !== before
+    }, last, { timeout: PATIENCE })
+    last = await page.evaluate(() => document.documentElement.dataset.complete)
+    const said = await read(page)
+    emit({ event: said.state === 'verified' ? 'head' : 'trouble', link, complete: last, ...said })
+    if (said.state !== 'verified') return false
+  }
+  await context.close()
+  return !options['expect-failure']
+}
+
+const home = options.files === undefined ? undefined : await serve(options.files)
+const flags = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', '--no-first-run']
+// WebTransport and TLS of a certificate that only this test knows.
+if (options.spki !== undefined) flags.push(`--ignore-certificate-errors-spki-list=${options.spki}`)
+const browser = await chromium.launch({ executablePath: browserProgram(), args: flags })
+emit({ event: 'browser', version: browser.version() })
+let good = true
+for (const link of links) {
+  try {
+    good = await run(browser, link, link.startsWith('#') ? home + link : link) && good
+  } catch (error) {
+    good = false
+    emit({ event: 'trouble', link, trouble: String(error.message).split('\n')[0] })
+  }
+}
+await browser.close()
+process.exit(good ? 0 : 1)
