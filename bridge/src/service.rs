@@ -213,6 +213,7 @@ impl<B: Backend> Service<B> {
                     Command::Ask { .. }
                     | Command::Forget { .. }
                     | Command::Send { .. }
+                    | Command::Heartbeat { .. }
                     | Command::Close { .. } => None,
                 };
                 self.send(session, code, payload, slot);
@@ -227,6 +228,12 @@ impl<B: Backend> Service<B> {
                 Command::Send { session, code, payload } => reply = Some((session, code, payload)),
                 Command::Release { message } => {
                     self.slots.remove(&message);
+                }
+                Command::Heartbeat { session, interval } => {
+                    if let Some(peer) = self.peers.get(&session) {
+                        debug!(parent: &peer.span, seconds = interval.as_secs(), "heartbeat agreed");
+                        peer.session.set_heartbeat(interval);
+                    }
                 }
                 Command::Close { session, fault } => {
                     if let Some(peer) = self.peers.get(&session) {

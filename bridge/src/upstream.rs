@@ -407,7 +407,10 @@ impl Task {
                         return false;
                     }
                 }
-                ClientCommand::Greeted(status) => self.greet(*status),
+                ClientCommand::Greeted { status, heartbeat } => {
+                    self.session.set_heartbeat(heartbeat);
+                    self.greet(*status);
+                }
                 ClientCommand::Announced(announce) => {
                     let Some(head) = announce.head else {
                         self.add_origins(announce.origins);

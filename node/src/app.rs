@@ -109,6 +109,7 @@ pub(crate) fn client_config(spec: &ChainSpec, timestamp: u64) -> ClientConfig {
         chain: chain_identity(spec, spec.genesis.number, timestamp),
         signed: true,
         origins: true,
+        heartbeat: None,
         patience: UPSTREAM_PATIENCE,
         max_queue: UPSTREAM_QUEUE,
         account_key: AccountKeyForm::Hash,

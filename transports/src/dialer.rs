@@ -81,7 +81,12 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
         }
     };
 
-    let facts = Facts { transport: "rlpx", client: greeting.client_id.clone(), ip: Some(addr.ip()) };
+    let facts = Facts {
+        transport: "rlpx",
+        client: greeting.client_id.clone(),
+        ip: Some(addr.ip()),
+        heart: link.heart(),
+    };
     let place = match shared.peers.admit_devp2p(peer, Direction::Dialed, facts, usize::MAX) {
         Ok(place) => place,
         Err(refusal) => {
@@ -110,6 +115,7 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
         capability: greeting.shared.capability.clone(),
         transport: "rlpx",
         client: greeting.client_id,
+        heart: link.heart(),
     };
     let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));
     shared.spawn_rlpx(link, greeting.shared, end, place, peer, None);

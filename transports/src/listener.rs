@@ -118,7 +118,8 @@ async fn greet(
         }
     };
     let peer = PeerId::devp2p(greeting.peer);
-    let facts = Facts { transport: "rlpx", client: greeting.client_id.clone(), ip: Some(ip) };
+    let facts =
+        Facts { transport: "rlpx", client: greeting.client_id.clone(), ip: Some(ip), heart: link.heart() };
     let admitted = shared.peers.admit_devp2p(peer, Direction::Inbound, facts, shared.limits.devp2p_inbound);
     // Who is admitted first is then seen by whoever changes the lists meanwhile.
     let admitted = admitted.and_then(|place| match shared.rules().check(&peer, Some(ip)) {
@@ -150,6 +151,7 @@ async fn greet(
         capability: greeting.shared.capability.clone(),
         transport: "rlpx",
         client: greeting.client_id,
+        heart: link.heart(),
     };
     let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));
     trace!(%peer, "session begins");

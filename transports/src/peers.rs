@@ -7,8 +7,8 @@ use std::{
     time::SystemTime,
 };
 
-use causeway_host::{ConnectionKey, Denied, Rules, node_key};
-use causeway_wire::{NodeKey, PeerId, SessionId, Stack};
+use causeway_host::{ConnectionKey, Denied, Heart, Rules, node_key};
+use causeway_wire::{Heartbeat, NodeKey, PeerId, SessionId, Stack};
 use tokio::sync::watch;
 
 use crate::session::{End, Ending};
@@ -52,6 +52,8 @@ pub struct Connected {
     pub client: String,
     /// When the session began.
     pub since: SystemTime,
+    /// What pings found out.
+    pub heartbeat: Heartbeat,
 }
 
 /// What is told of a session beside its peer.
@@ -61,6 +63,7 @@ pub(crate) struct Facts {
     pub(crate) client: String,
     /// The other end of an RLPx connection.
     pub(crate) ip: Option<IpAddr>,
+    pub(crate) heart: Heart,
 }
 
 /// The live sessions. Cheap to clone.
@@ -208,6 +211,7 @@ impl Peers {
                 transport: current.facts.transport,
                 client: current.facts.client.clone(),
                 since: current.since,
+                heartbeat: current.facts.heart.read(),
             })
             .collect();
         connected.sort_unstable_by_key(|one| one.session);
@@ -325,7 +329,7 @@ mod tests {
     fn comings_and_goings_are_told_with_who_is_there() {
         let peers = Peers::default();
         let mut changes = peers.changes();
-        let facts = Facts { transport: "rlpx", client: "Geth/v1".to_owned(), ip: None };
+        let facts = Facts { transport: "rlpx", client: "Geth/v1".to_owned(), ..Facts::default() };
 
         let place = peers.admit_devp2p(node(1), Direction::Dialed, facts, 10).expect("place");
 

@@ -2,10 +2,13 @@
 
 mod ending;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use causeway_wire::{Capability, PeerId, SessionId, Stack};
+use causeway_host::Heart;
+#[cfg(doc)]
+use causeway_wire::heartbeat;
+use causeway_wire::{Capability, Heartbeat, PeerId, SessionId, Stack};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::Limits;
@@ -111,6 +114,8 @@ pub(crate) struct About {
     pub(crate) transport: &'static str,
     /// How the peer calls itself (Hello's client id, identify's agent).
     pub(crate) client: String,
+    /// That of its connection.
+    pub(crate) heart: Heart,
 }
 
 /// A new session with its events.
@@ -198,6 +203,17 @@ impl Session {
     /// Whether the session still takes messages.
     pub fn is_open(&self) -> bool {
         !self.inner.ending.is_due() && !self.inner.outbox.is_closed()
+    }
+
+    /// Pings the peer at this interval from now on, or at the nearest that is allowed: see [`heartbeat`]. A new
+    /// session begins with [`heartbeat::DEFAULT`].
+    pub fn set_heartbeat(&self, interval: Duration) {
+        self.inner.about.heart.set_interval(interval);
+    }
+
+    /// What pings found out.
+    pub fn heartbeat(&self) -> Heartbeat {
+        self.inner.about.heart.read()
     }
 
     /// Its id.
@@ -328,6 +344,7 @@ mod tests {
             capability: Capability::new("les", 4),
             transport: "rlpx",
             client: "test".to_owned(),
+            heart: Heart::default(),
         };
         session(about, limits, Arc::default())
     }

@@ -3,6 +3,7 @@
 use std::{pin::pin, sync::Arc};
 
 use causeway_host::{ItemReader, ItemWriter, ProtocolStream, ReadError, WriteError};
+use causeway_wire::heartbeat;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -49,10 +50,12 @@ pub(crate) fn begin_dialed(shared: &Arc<Shared>, mut stream: ProtocolStream) -> 
 }
 
 fn begin(shared: &Arc<Shared>, stream: ProtocolStream, direction: Direction) -> Result<Incoming, Refusal> {
-    let ProtocolStream { peer, connection, transport, capability, agent, ended, reader, writer } = stream;
-    let facts = Facts { transport, client: agent.clone(), ip: None };
+    let ProtocolStream { peer, connection, transport, capability, agent, ended, heart, reader, writer } =
+        stream;
+    heart.set_interval(heartbeat::DEFAULT); // an earlier session on this connection may have had another
+    let facts = Facts { transport, client: agent.clone(), ip: None, heart: heart.clone() };
     let place = shared.peers.admit_libp2p(peer, direction, facts, connection)?;
-    let about = About { id: place.id, peer, capability, transport, client: agent };
+    let about = About { id: place.id, peer, capability, transport, client: agent, heart };
     let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));
     let first_message_due = match direction {
         Direction::Inbound => Some(Instant::now() + shared.limits.first_message),

@@ -46,7 +46,7 @@ impl Behaviour {
             gate: Gate::new(limits.clone(), rules),
             memory: Toggle::from(memory),
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::default(),
+            ping: ping::Behaviour::new(streams.hearts()),
             rendezvous,
             streams,
         }

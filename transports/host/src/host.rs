@@ -17,6 +17,7 @@ use crate::{
     certificate::Identity,
     convert::{Protocol, Target},
     guard::{Doorman, Naming, Word},
+    heart::Heart,
     identity,
     lists::SharedRules,
     rendezvous::{Rendezvous, Server},
@@ -42,6 +43,8 @@ pub struct ProtocolStream {
     /// Cancelled once the host knows that the stream is over although nobody reads it: its connection is gone,
     /// or the peer ended it and waits with a new one for its place. Drop both halves then.
     pub ended: CancellationToken,
+    /// The heartbeat of its connection.
+    pub heart: Heart,
     /// What the peer sends.
     pub reader: ItemReader,
     /// What is sent to the peer.

@@ -15,6 +15,7 @@ mod framing;
 pub mod fuzzing;
 mod gate;
 mod guard;
+mod heart;
 mod host;
 mod identity;
 mod item_io;
@@ -31,6 +32,7 @@ pub use config::{ConnectionKey, HostConfig, HostLimits, Listen};
 pub use error::{HostError, OpenError};
 pub use framing::{CutError, Item, ItemCutter, ItemLimits, encode_item};
 pub use guard::DialGuard;
+pub use heart::Heart;
 pub use host::{Host, ProtocolStream};
 pub use identity::{InvalidSecretKey, node_key, parse_peer_id, peer_id_of, peer_id_text};
 pub use item_io::{

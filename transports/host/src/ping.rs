@@ -23,6 +23,7 @@ use libp2p::{
     },
 };
 
+use crate::heart::Hearts;
 use handler::Handler;
 
 /// Something worth knowing about a connection.
@@ -45,8 +46,16 @@ pub(crate) enum Finding {
 /// The behaviour.
 #[derive(Debug, Default)]
 pub(crate) struct Behaviour {
+    hearts: Hearts,
     /// At most a few for each connection: a handler reports, then waits for the next ping.
     events: VecDeque<Event>,
+}
+
+impl Behaviour {
+    /// Beats these hearts.
+    pub(crate) fn new(hearts: Hearts) -> Self {
+        Self { hearts, events: VecDeque::new() }
+    }
 }
 
 impl NetworkBehaviour for Behaviour {
@@ -55,23 +64,23 @@ impl NetworkBehaviour for Behaviour {
 
     fn handle_established_inbound_connection(
         &mut self,
-        _connection: ConnectionId,
+        connection: ConnectionId,
         _peer: PeerId,
         _local: &Multiaddr,
         _remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new())
+        Ok(Handler::new(self.hearts.of(connection)))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
-        _connection: ConnectionId,
+        connection: ConnectionId,
         _peer: PeerId,
         _address: &Multiaddr,
         _role: Endpoint,
         _port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new())
+        Ok(Handler::new(self.hearts.of(connection)))
     }
 
     fn on_swarm_event(&mut self, _event: FromSwarm<'_>) {}

@@ -23,6 +23,7 @@ use crate::{
     ConnectionKey, HostLimits, ItemLimits, ItemReader, ItemWriter, OpenError, ProtocolStream,
     channel::Channel,
     convert::{Protocol, transport_name},
+    heart::{Heart, Hearts},
     identity::wire_peer_id,
 };
 use handler::Handler;
@@ -44,6 +45,7 @@ pub(crate) struct Facts {
     pub(crate) key: ConnectionKey,
     pub(crate) peer: PeerId,
     pub(crate) transport: &'static str,
+    pub(crate) heart: Heart,
     /// From identify; empty until it has come.
     agent: Mutex<String>,
 }
@@ -64,6 +66,7 @@ impl Facts {
             capability: protocol.capability.clone(),
             agent: self.agent.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             ended: channel.ended().clone(),
+            heart: self.heart.clone(),
             reader: ItemReader::new(reader, limits.clone()),
             writer: ItemWriter::new(writer),
         };
@@ -88,6 +91,8 @@ pub(crate) struct Streams {
     connections: HashMap<ConnectionId, Arc<Facts>>,
     by_key: BTreeMap<ConnectionKey, ConnectionId>,
     requests: VecDeque<(PeerId, ConnectionId, OpenRequest)>,
+    /// Those of all connections; the ping behaviour beats them.
+    hearts: Hearts,
 }
 
 impl Streams {
@@ -98,7 +103,12 @@ impl Streams {
             connections: HashMap::new(),
             by_key: BTreeMap::new(),
             requests: VecDeque::new(),
+            hearts: Hearts::default(),
         }
+    }
+
+    pub(crate) fn hearts(&self) -> Hearts {
+        self.hearts.clone()
     }
 
     /// Opens a stream on an established connection. The swarm is to be polled next; it takes the request at once.
@@ -140,13 +150,14 @@ impl Streams {
     fn arrive(&mut self, connection: ConnectionId, peer: PeerId, transport: &'static str) -> Handler {
         let key = ConnectionKey(self.next_key);
         self.next_key += 1;
-        let facts = Arc::new(Facts { key, peer, transport, agent: Mutex::default() });
+        let facts = Arc::new(Facts { key, peer, transport, heart: self.hearts.of(connection), agent: Mutex::default() });
         self.connections.insert(connection, facts.clone());
         self.by_key.insert(key, connection);
         Handler::new(self.terms.clone(), facts)
     }
 
     fn leave(&mut self, connection: ConnectionId) {
+        self.hearts.forget(connection);
         if let Some(facts) = self.connections.remove(&connection) {
             self.by_key.remove(&facts.key);
         }

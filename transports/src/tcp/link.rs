@@ -7,8 +7,9 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use causeway_host::Heart;
 use causeway_rlpx::{Connection, DisconnectReason, Event};
-use causeway_wire::SharedCapability;
+use causeway_wire::{Heartbeat, SharedCapability};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -54,6 +55,7 @@ pub(crate) struct Link {
     patience: Patience,
     received: bool,
     ended: bool,
+    heart: Heart,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +89,13 @@ impl Link {
             patience: Patience { longest: limits.write, slowest: limits.slowest_reader.max(1) },
             received: false,
             ended: false,
+            heart: Heart::default(),
         }
+    }
+
+    /// The connection's heartbeat, for who looks on.
+    pub(crate) fn heart(&self) -> Heart {
+        self.heart.clone()
     }
 
     /// Whether the peer has sent anything.
@@ -125,6 +133,7 @@ impl Link {
     pub(crate) async fn step(&mut self, read: bool) -> Result<(), Lost> {
         self.collect();
         let due = self.connection.poll_timeout();
+        let beat = self.connection.heartbeat();
         let read = read && !self.ended;
         self.input.reserve(if read { READ_CHUNK } else { 0 });
         tokio::select! {
@@ -134,11 +143,20 @@ impl Link {
                 self.wrote(written);
             }
             () = super::until(self.write_due) => return Err(Lost::Stalled { unwritten: self.unwritten }),
-            () = super::until(due.map(Into::into)) => self.connection.handle_timeout(now()),
+            () = super::until(due.map(Into::into)) => {
+                if !read {
+                    self.connection.handle_pause(now()); // what the peer says is not heard at present
+                }
+                self.connection.handle_timeout(now());
+            }
+            interval = other_interval(&self.heart, beat) => self.connection.set_heartbeat(interval, now()),
             got = self.reader.read_buf(&mut self.input), if read => {
                 let got = got?;
                 self.took(got);
             }
+        }
+        if let Some(found) = self.connection.heartbeat().filter(|found| beat != Some(*found)) {
+            self.heart.publish(found);
         }
         Ok(())
     }
@@ -226,6 +244,14 @@ impl Link {
             Ok(Err(error)) => trace!(%error, "no farewell"),
             Err(_) => trace!("no end from the peer in time"),
         }
+    }
+}
+
+/// Waits until another interval is wanted than the machine has; for ever before it has one.
+async fn other_interval(heart: &Heart, beat: Option<Heartbeat>) -> Duration {
+    match beat {
+        Some(beat) => heart.changed(beat.interval).await,
+        None => std::future::pending().await,
     }
 }
 

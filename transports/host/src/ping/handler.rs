@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use causeway_wire::heartbeat;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, future::BoxFuture};
 use libp2p::{
     Stream, StreamProtocol,
@@ -31,17 +32,19 @@ use tokio::{
 use tracing::debug;
 
 use super::Finding;
+use crate::heart::Heart;
 
 pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/ping/1.0.0");
 
 /// Bytes of a ping, and of its answer.
 pub(super) const PAYLOAD: usize = 32;
 
-/// How often the peer is asked whether it is there.
-const INTERVAL: Duration = Duration::from_secs(15);
-
-/// Time for its answer, and before that for agreeing on the protocol.
+/// Time for the peer's answer, and before that for agreeing on the protocol; less where pings are frequent.
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Longest rest for which the stream of a ping is kept for the next: we and go-libp2p end those that rest for a minute,
+/// and that would wake a phone which asked for quiet.
+const KEEP_STREAM: Duration = Duration::from_secs(30);
 
 /// Unanswered pings in a row after which the peer counts as silent. The first is free: on a slow line a ping may
 /// wait behind a large answer.
@@ -64,9 +67,13 @@ pub(crate) struct Handler {
     /// The peer's streams, oldest first.
     answering: VecDeque<BoxFuture<'static, ()>>,
     asking: Asking,
+    heart: Heart,
+    /// As `alarm` was set by it.
+    interval: Duration,
+    /// When the rest before the next ping began; `None` if that is due at once.
+    resting_since: Option<Instant>,
     /// When the next ping is due.
     alarm: Pin<Box<Sleep>>,
-    missed: u32,
     /// To be told.
     finding: Option<Finding>,
 }
@@ -76,18 +83,29 @@ enum Asking {
     /// Until the alarm; with the stream of the ping before, if that lives.
     Resting(Option<Stream>),
     Opening,
-    Asked(BoxFuture<'static, Result<Stream, AskError>>),
+    Asked(BoxFuture<'static, Result<Answered, AskError>>, Opened),
     /// The peer does not take pings.
     Never,
 }
 
+/// Since when a ping's stream is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opened {
+    /// It carried pings before: the peer may have ended it since.
+    Before,
+    /// For this ping.
+    Now,
+}
+
 impl Handler {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(heart: Heart) -> Self {
         Self {
             answering: VecDeque::with_capacity(MAX_STREAMS),
             asking: Asking::Resting(None),
+            interval: heart.read().interval,
+            heart,
+            resting_since: None,
             alarm: Box::pin(sleep_until(Instant::now())),
-            missed: 0,
             finding: None,
         }
     }
@@ -97,52 +115,84 @@ impl Handler {
             if let Some(finding) = self.finding.take() {
                 return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(finding));
             }
+            self.follow_interval(cx);
             match &mut self.asking {
                 Asking::Resting(stream) => {
                     ready!(self.alarm.as_mut().poll(cx));
                     match stream.take() {
-                        Some(stream) => self.asking = Asking::Asked(ask(stream).boxed()),
+                        Some(stream) => self.ask(stream, Opened::Before),
                         None => {
                             self.asking = Asking::Opening;
-                            let protocol = self.listen_protocol();
+                            let protocol = self.listen_protocol().with_timeout(self.timeout());
                             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
                                 protocol,
                             });
                         }
                     }
                 }
-                Asking::Asked(answer) => match ready!(answer.poll_unpin(cx)) {
-                    Ok(stream) => {
-                        self.missed = 0;
-                        self.rest(Some(stream));
+                Asking::Asked(answer, opened) => {
+                    let opened = *opened;
+                    match ready!(answer.poll_unpin(cx)) {
+                        Ok(Answered { stream, took }) => {
+                            self.heart.answered(took);
+                            self.rest((self.interval <= KEEP_STREAM).then_some(stream));
+                        }
+                        Err(AskError::Timeout) => self.miss(),
+                        Err(AskError::Stream(error)) => self.lose(&error, opened),
                     }
-                    Err(AskError::Timeout) => self.miss(),
-                    Err(AskError::Stream(error)) => self.lose(&error),
-                },
+                }
                 Asking::Opening | Asking::Never => return Poll::Pending,
             }
         }
     }
 
+    /// Sets the alarm anew if the interval was changed.
+    fn follow_interval(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(interval) = self.heart.poll_changed(cx, self.interval) {
+            self.interval = interval;
+            if let Some(since) = self.resting_since {
+                self.alarm.as_mut().reset(since + interval);
+            }
+        }
+    }
+
+    fn ask(&mut self, stream: Stream, opened: Opened) {
+        self.asking = Asking::Asked(ask(stream, self.timeout()).boxed(), opened);
+    }
+
+    fn timeout(&self) -> Duration {
+        heartbeat::patience(self.interval, TIMEOUT)
+    }
+
     fn rest(&mut self, stream: Option<Stream>) {
+        let now = Instant::now();
         self.asking = Asking::Resting(stream);
-        self.alarm.as_mut().reset(Instant::now() + INTERVAL);
+        self.resting_since = Some(now);
+        self.alarm.as_mut().reset(now + self.interval);
+    }
+
+    /// The next ping goes out at once, on a stream of its own.
+    fn ask_again(&mut self) {
+        self.asking = Asking::Resting(None);
+        self.resting_since = None;
+        self.alarm.as_mut().reset(Instant::now());
     }
 
     /// No answer in time. The next ping goes out at once: it has waited long enough.
     fn miss(&mut self) {
-        self.asking = Asking::Resting(None);
-        self.alarm.as_mut().reset(Instant::now());
-        self.missed += 1;
-        if self.missed >= MAX_MISSED {
+        self.ask_again();
+        if self.heart.miss() >= MAX_MISSED {
             self.finding = Some(Finding::Silent);
         }
     }
 
     /// The peer may take one ping a stream, or end streams that rest: that is no reason to part.
-    fn lose(&mut self, error: &io::Error) {
+    fn lose(&mut self, error: &io::Error, opened: Opened) {
         debug!(%error, "ping stream ended");
-        self.rest(None);
+        match opened {
+            Opened::Before => self.ask_again(),
+            Opened::Now => self.rest(None),
+        }
     }
 
     fn not_opened(&mut self, error: StreamUpgradeError<Infallible>) {
@@ -152,7 +202,7 @@ impl Handler {
                 self.finding = Some(Finding::Unsupported);
             }
             StreamUpgradeError::Timeout => self.miss(),
-            StreamUpgradeError::Io(error) => self.lose(&error),
+            StreamUpgradeError::Io(error) => self.lose(&error, Opened::Now),
             StreamUpgradeError::Apply(never) => match never {},
         }
     }
@@ -162,7 +212,7 @@ impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handler")
             .field("answering", &self.answering.len())
-            .field("missed", &self.missed)
+            .field("heart", &self.heart)
             .finish_non_exhaustive()
     }
 }
@@ -204,7 +254,7 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) => {
                 let mut stream = protocol;
                 stream.ignore_for_keep_alive();
-                self.asking = Asking::Asked(ask(stream).boxed());
+                self.ask(stream, Opened::Now);
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => self.not_opened(error),
             _ => {} // addresses and lists of protocols
@@ -242,11 +292,16 @@ enum AskError {
     Stream(io::Error),
 }
 
-/// Sends a ping and waits for its answer; gives the stream back for the next.
-async fn ask<S>(mut stream: S) -> Result<S, AskError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+/// What a ping came to.
+struct Answered {
+    /// For the next.
+    stream: Stream,
+    took: Duration,
+}
+
+/// Sends a ping and waits for its answer.
+async fn ask(mut stream: Stream, limit: Duration) -> Result<Answered, AskError> {
+    let begun = Instant::now();
     let round = async {
         let payload: [u8; PAYLOAD] = rand::random();
         stream.write_all(&payload).await?;
@@ -255,8 +310,8 @@ where
         stream.read_exact(&mut answer).await?;
         if answer == payload { Ok(()) } else { Err(io::Error::other("not what was sent came back")) }
     };
-    match timeout(TIMEOUT, round).await {
-        Ok(Ok(())) => Ok(stream),
+    match timeout(limit, round).await {
+        Ok(Ok(())) => Ok(Answered { stream, took: begun.elapsed() }),
         Ok(Err(error)) => Err(AskError::Stream(error)),
         Err(_elapsed) => Err(AskError::Timeout),
     }
