@@ -155,6 +155,7 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
         .route("/livez", get(|| async { Json(json!({ "ok": true })) }))
         .route("/startupz", get(|| async { Json(json!({ "ok": true })) }))
         .route("/readyz", get(ready))
+        .merge(crate::page::routes(&state.spec))
         .with_state(state);
     let serve = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serve.await {

@@ -14,6 +14,7 @@ mod identity;
 mod inbound;
 mod light;
 mod network;
+mod page;
 mod peering;
 mod ports;
 mod record;

@@ -25,6 +25,7 @@ use crate::{
     cli::{BlockArg, DevArgs, Profile},
     identity,
     light::{LightPeer, Server},
+    page,
     peering::Peering,
     ports::{self, Ports},
 };
@@ -87,7 +88,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         std::fs::write(file, &text)
             .with_context(|| format!("writing the genesis to `{}`", file.display()))?;
     }
-    let spec = Arc::new(ChainSpec::from_genesis_json("dev", &text).context("the embedded genesis")?);
+    let spec = Arc::new(ChainSpec::from_genesis_json(page::CHAIN, &text).context("the embedded genesis")?);
     let full_node = FullNode::start(&spec).await?;
     let secret_key = match &args.listen.nodekey {
         Some(file) => identity::load_or_create(file)?,
@@ -120,7 +121,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         () = stop.cancelled() => None,
     };
     if checked.is_some() && !args.exit_after_check {
-        invite(&relay, &full_node);
+        invite(&relay, &full_node, &spec);
         stop.cancelled().await;
     }
     // Told to stop before the check was done: no failure, unless the check was what we were asked for.
@@ -226,7 +227,7 @@ async fn check(
 }
 
 /// How to look around while it stays up.
-fn invite(relay: &Relay, full_node: &FullNode) {
+fn invite(relay: &Relay, full_node: &FullNode, spec: &ChainSpec) {
     print_line("");
     print_line(
         "The house stays up until Ctrl-C. `--genesis-out FILE` writes its genesis.json for other light peers.",
@@ -237,6 +238,12 @@ fn invite(relay: &Relay, full_node: &FullNode) {
     let [alice, ..] = DevAccount::funded();
     print_line(&format!("  full node: {}", full_node.enode));
     print_line(&format!("  funded account: {}   contract: {}", alice.address, genesis::CONTRACT));
+    let ready = relay.ready();
+    let accounts = [alice.address, genesis::CONTRACT];
+    let link = ready["http"].as_str().and_then(|http| page::link(http, &relay.multiaddrs(), spec, &accounts));
+    if let Some(link) = link {
+        print_line(&format!("  in a browser: {link}"));
+    }
 }
 
 fn short(value: &Value) -> String {

@@ -69,16 +69,19 @@ async function follow (link, chain, mine, verified) {
   }
 }
 
-/** The round trip now and then, and who answers once identify has said so. */
+/** The best of the last three round trips, and who answers once identify has said so. */
 function keepPinging (node, connection) {
+  const recent = []
   const look = async () => {
     try {
-      view.roundTrip(await roundTrip(node, connection))
+      recent.unshift(await roundTrip(node, connection))
+      recent.length = Math.min(recent.length, 3)
+      view.roundTrip(Math.min(...recent))
       view.agent(await agentOf(node, connection))
     } catch { /* the session's own end says more */ }
   }
-  // The first one tells the way there and back only after the protocol is agreed on.
-  look().then(look)
+  // At the start much else goes on in the tab, and the protocol is agreed on first.
+  look().then(look).then(look)
   return setInterval(look, PING_EVERY)
 }
 
