@@ -2,18 +2,22 @@
 //
 // usage: node --experimental-websocket --import ./polyfill.mjs les.mjs --genesis FILE --genesis-hash HASH
 //          --head HASH --number N [--version V] [--block N] [--headers-only] [--account A] [--contract C]
-//          [--send RAW]... [--announces N] [--burst N] [--reading] [--hostile MODE] MULTIADDR...
-// (Node 22 or later needs neither flag.) Each address gets a peer of its own, all at the same time.
+//          [--send RAW]... [--announces N] [--burst N] [--reading] [--hostile MODE]
+//          [--pingable] [--listen] [--stay] MULTIADDR...
+// (Node 22 or later needs neither flag.) Each address gets a peer of its own, all at the same time. With --listen it
+// listens there instead (port 0 takes a free one), says where in its `ready` line, and holds the session on the
+// connection that a relay makes to it. --pingable: it takes pings, pings the relay, and asks it who it is.
 // Prints JSON lines: `checked` for an address whose answers all verified, `announce` for each new head,
 // `hostile` for what became of a hostile stream, `failed` with the reason. Ends with 0 if none failed.
-// --burst waits for a line on stdin, asks N questions at once (`sent`) and tells their fate (`burst`).
+// --burst waits for a line on stdin, asks N questions at once (`sent`) and tells their fate (`burst`); --stay keeps
+// the session until such a line comes.
 // --reading reads the account at one block after the other until a line on stdin, and tells of each time (`read`).
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { checkAccount, checkBody, checkChain, checkCode, checkReceipts, checkSlot, must } from './check.mjs'
 import { hostile } from './hostile.mjs'
-import { dial, greet, startNode } from './peer.mjs'
+import { acquaint, dial, first, greet, startNode } from './peer.mjs'
 import { readAnnounce, unixMicros } from './session.mjs'
 import { RLP, code, hex, integer, keccak256, number, readHeader, unhex } from './wire.mjs'
 
@@ -33,7 +37,10 @@ const { values: options, positionals: addresses } = parseArgs({
     announces: { type: 'string', default: '0' },
     burst: { type: 'string' },
     reading: { type: 'boolean', default: false },
-    hostile: { type: 'string' }
+    hostile: { type: 'string' },
+    pingable: { type: 'boolean', default: false },
+    listen: { type: 'boolean', default: false },
+    stay: { type: 'boolean', default: false }
   }
 })
 const { config } = JSON.parse(readFileSync(options.genesis, 'utf8'))
@@ -179,18 +186,19 @@ function watch (session, address, wanted) {
   return promise
 }
 
-async function run (address, index) {
-  const node = await startNode({ monitored: options.hostile === undefined })
+async function run ({ node, address, arrived, identified }, index) {
   try {
     if (options.hostile !== undefined) {
       emit({ event: 'hostile', mode: options.hostile, address, ...await hostile(options.hostile, node, address, versions, chain) })
       return
     }
     const start = unixMicros()
-    const connection = await dial(node, address)
+    const connection = await (arrived ?? dial(node, address))
+    const acquainted = options.pingable ? await acquaint(node, connection, identified) : {}
     const session = await greet(connection, versions, chain)
     const watched = watch(session, address, Number(options.announces))
     const out = { version: session.version, encryption: connection.encryption, muxer: connection.multiplexer }
+    Object.assign(out, { direction: connection.direction, connections: node.getConnections().length, ...acquainted })
     const headers = await checkAll(session, out)
     if (options.send[index] !== undefined) {
       const raw = unhex(options.send[index])
@@ -205,17 +213,30 @@ async function run (address, index) {
     }
     if (options.reading) await read(session, address, headers)
     await watched
+    if (options.stay) await toldToGo
   } finally {
     await node.stop()
   }
 }
 
-const toldToGo = options.burst === undefined && !options.reading ? undefined : once(process.stdin, 'data')
-const results = await Promise.allSettled(addresses.map(run))
+/** A peer for one address: that of a relay, or its own. */
+async function begin (address) {
+  const { hostile, pingable } = options
+  const node = await startNode({ monitored: hostile === undefined, pingable, listen: options.listen ? [address] : [] })
+  const identified = first(node, 'peer:identify')
+  if (!options.listen) return { node, address, identified }
+  return { node, address: String(node.getMultiaddrs()[0]), identified, arrived: first(node, 'connection:open') }
+}
+
+const waits = options.burst !== undefined || options.reading || options.stay
+const toldToGo = waits ? once(process.stdin, 'data') : undefined
+const peers = await Promise.all(addresses.map(begin))
+emit({ event: 'ready', addresses: peers.map(({ address }) => address) })
+const results = await Promise.allSettled(peers.map(run))
 results.forEach((result, index) => {
   if (result.status === 'rejected') {
     console.error(result.reason)
-    emit({ event: 'failed', address: addresses[index], error: String(result.reason?.message ?? result.reason) })
+    emit({ event: 'failed', address: peers[index].address, error: String(result.reason?.message ?? result.reason) })
   }
 })
 process.exit(addresses.length > 0 && results.every(({ status }) => status === 'fulfilled') ? 0 : 1)
