@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use causeway_wire::Capability;
+use causeway_wire::{Capability, heartbeat};
 
 use crate::{CertificateFiles, DialGuard, ItemLimits, Lists, RendezvousLimits};
 
@@ -145,6 +145,9 @@ pub struct HostLimits {
     pub untaken_streams: usize,
     /// How long a connection without streams is kept.
     pub idle_timeout: Duration,
+    /// The longest heartbeat that our own sessions will wish for: QUIC leaves connections that we dial alone for so
+    /// long. Those of others are left alone for as long as any of them may wish.
+    pub heartbeat: Duration,
     /// Handshake of a connection, from the first byte to the agreed muxer.
     pub handshake_timeout: Duration,
     /// Everything that [`Host::open`](crate::Host::open) does.
@@ -172,6 +175,7 @@ impl Default for HostLimits {
             outbound_protocol_streams: 16,
             untaken_streams: 64,
             idle_timeout: Duration::from_secs(120),
+            heartbeat: heartbeat::DEFAULT,
             handshake_timeout: Duration::from_secs(10),
             open_timeout: Duration::from_secs(20),
             memory: None,

@@ -85,6 +85,15 @@ impl Hearts {
         self.lock().entry(connection).or_default().clone()
     }
 
+    /// Of the only connection there is.
+    #[cfg(test)]
+    pub(crate) fn only(&self) -> Heart {
+        let hearts = self.lock();
+        let mut all = hearts.values();
+        let (Some(only), None) = (all.next(), all.next()) else { panic!("not one connection: {hearts:?}") };
+        only.clone()
+    }
+
     /// The connection is gone.
     pub(crate) fn forget(&self, connection: ConnectionId) {
         self.lock().remove(&connection);

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use causeway_wire::heartbeat;
 use futures::{AsyncRead, AsyncWrite, FutureExt, TryFutureExt, future, future::BoxFuture};
 use libp2p::{
     PeerId, Transport,
@@ -42,6 +43,9 @@ const QUIC_IDLE: Duration = Duration::from_secs(30);
 /// Silence after which QUIC asks whether the peer is there.
 const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How much longer than the longest heartbeat a quiet QUIC connection is kept: two pings may be missed first.
+const QUIC_GRACE: Duration = Duration::from_secs(90);
+
 /// Makes AWS-LC the process's TLS provider, unless one is installed already.
 ///
 /// Two providers are compiled in (libp2p's TLS and QUIC bring AWS-LC, its WebSocket brings ring); who asks rustls
@@ -77,14 +81,14 @@ pub(crate) fn build(
     let client = client_tls(&trusted_roots)?;
     let dialing = match (
         dns::tokio::Transport::system(plain_tcp(doorman)),
-        dns::tokio::Transport::system(direct(keypair, limits, doorman)?),
+        dns::tokio::Transport::system(direct(keypair, limits, doorman, listen)?),
     ) {
         (Ok(tcp), Ok(direct)) => either(websocket_over(tcp, client, keypair, limits)?, direct.boxed()),
         (Err(error), _) | (_, Err(error)) => {
             warn!(reason = %error, "no name resolution: addresses with DNS names cannot be dialed");
             either(
                 websocket_over(plain_tcp(doorman), client, keypair, limits)?,
-                direct(keypair, limits, doorman)?,
+                direct(keypair, limits, doorman, listen)?,
             )
         }
     };
@@ -106,8 +110,13 @@ fn either(first: Connections, second: Connections) -> Connections {
     first.or_transport(second).map(|either, _| either.into_inner()).boxed()
 }
 
-fn direct(keypair: &Keypair, limits: &HostLimits, doorman: &Doorman) -> Result<Connections, HostError> {
-    let quic = quic::tokio::Transport::new(quic_config(keypair, limits))
+fn direct(
+    keypair: &Keypair,
+    limits: &HostLimits,
+    doorman: &Doorman,
+    listen: &[Listen],
+) -> Result<Connections, HostError> {
+    let quic = quic::tokio::Transport::new(quic_config(keypair, limits, listen))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
         .boxed();
     Ok(either(secured_tcp(keypair, limits, doorman)?, Guarded::new(quic, doorman.clone()).boxed()))
@@ -219,15 +228,31 @@ fn yamux_config(limits: &HostLimits) -> yamux::Config {
     config
 }
 
-fn quic_config(keypair: &Keypair, limits: &HostLimits) -> quic::Config {
+fn quic_config(keypair: &Keypair, limits: &HostLimits, listen: &[Listen]) -> quic::Config {
     let mut config = quic::Config::new(keypair);
     config.max_concurrent_stream_limit = u32::try_from(limits.streams).unwrap_or(u32::MAX);
     config.max_stream_data = QUIC_STREAM_WINDOW;
     config.max_connection_data = QUIC_CONNECTION_WINDOW;
-    config.max_idle_timeout = QUIC_IDLE.as_millis() as u32;
-    config.keep_alive_interval = QUIC_KEEP_ALIVE;
+    let (idle, keep_alive) = quic_silence(limits, listen);
+    config.max_idle_timeout = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
+    config.keep_alive_interval = keep_alive;
     config.handshake_timeout = limits.handshake_timeout;
     config
+}
+
+/// Silence after which QUIC gives a connection up, and that after which it asks.
+///
+/// Both hold for all connections of an endpoint, and the shorter patience of two ends counts. Where others may come
+/// who want quiet (or we want it), QUIC is therefore patient and our own pings, whose interval is agreed on for each
+/// connection, find the dead: QUIC's questions would wake a phone. Who wants no quiet and listens to nobody is as
+/// impatient as others are, and so are then the connections with it.
+fn quic_silence(limits: &HostLimits, listen: &[Listen]) -> (Duration, Duration) {
+    let for_others = listen.iter().any(|listen| matches!(listen, Listen::Quic(_)));
+    if for_others || limits.heartbeat > heartbeat::DEFAULT {
+        (heartbeat::LONGEST + QUIC_GRACE, heartbeat::LONGEST)
+    } else {
+        (QUIC_IDLE, QUIC_KEEP_ALIVE)
+    }
 }
 
 fn setup(transport: &'static str, error: &dyn std::error::Error) -> HostError {
@@ -281,5 +306,25 @@ where
             .map_ok(future::Either::factor_first)
             .map_err(io::Error::other)
             .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quic_outlasts_the_quiet_that_peers_may_ask_for_and_is_impatient_with_nobody_else() {
+        let any = "127.0.0.1:0".parse().expect("address");
+        let limits = HostLimits::default();
+        let quiet = HostLimits { heartbeat: Duration::from_secs(60), ..HostLimits::default() };
+
+        for (limits, listen) in [(&limits, Listen::Quic(any)), (&quiet, Listen::Tcp(any))] {
+            let (idle, keep_alive) = quic_silence(limits, &[listen]);
+            // The interval, and two answers that do not come.
+            assert!(idle > heartbeat::LONGEST + Duration::from_secs(40));
+            assert_eq!(keep_alive, heartbeat::LONGEST);
+        }
+        assert_eq!(quic_silence(&limits, &[Listen::Tcp(any)]), (QUIC_IDLE, QUIC_KEEP_ALIVE));
     }
 }

@@ -22,6 +22,7 @@ use super::{
     by_hand::{ByHand, Made, Pingable},
     handler::{MAX_STREAMS, PAYLOAD, STALL, answer},
 };
+use crate::heart::{Heart, Hearts};
 
 #[tokio::test(start_paused = true)]
 async fn peer_that_refuses_our_pings_is_answered_and_kept() {
@@ -82,13 +83,99 @@ async fn peer_that_answers_is_asked_every_15_s_on_one_stream() {
 async fn peer_that_ends_its_stream_after_each_ping_is_kept() {
     let mut pair = Pair::start(Pingable::Yes).await;
 
+    let start = Instant::now();
     for _ in 0..6 {
         let mut stream = pair.taken().await;
         echo(&mut stream).await;
         stream.close().await.expect("closed");
     }
 
+    let passed = start.elapsed();
+    assert!((Duration::from_secs(75)..Duration::from_secs(76)).contains(&passed), "{passed:?}");
+    let heartbeat = pair.heart().read();
+    assert_eq!((heartbeat.missed, heartbeat.missed_ever), (0, 0));
     assert!(pair.findings.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn peer_that_takes_no_ping_after_all_is_not_asked_again_and_again() {
+    let mut pair = Pair::start(Pingable::Yes).await;
+    let start = Instant::now();
+
+    for _ in 0..4 {
+        drop(pair.taken().await);
+    }
+
+    assert!(start.elapsed() >= Duration::from_secs(45), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn round_trips_and_misses_are_told() {
+    let mut pair = Pair::start(Pingable::Yes).await;
+    let mut stream = pair.taken().await;
+    assert_eq!(pair.heart().read().round_trip, None);
+    sleep(Duration::from_secs(3)).await;
+    echo(&mut stream).await;
+    sleep(Duration::from_secs(1)).await;
+    let round_trip = pair.heart().read().round_trip.expect("answered");
+    assert!(
+        (Duration::from_secs(3)..Duration::from_millis(3100)).contains(&round_trip.last),
+        "{round_trip:?}"
+    );
+
+    // The next one goes unanswered.
+    let mut next = pair.taken().await;
+    let heartbeat = pair.heart().read();
+    assert_eq!((heartbeat.missed, heartbeat.missed_ever), (1, 1));
+    echo(&mut next).await;
+    sleep(Duration::from_secs(1)).await;
+
+    let heartbeat = pair.heart().read();
+    assert_eq!((heartbeat.missed, heartbeat.missed_ever), (0, 1));
+    assert!(heartbeat.round_trip.expect("answered").shortest < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn peer_that_asked_for_quiet_is_left_alone_between_its_pings() {
+    let mut pair = Pair::start(Pingable::Yes).await;
+    let mut stream = pair.taken().await;
+    echo(&mut stream).await;
+    let start = Instant::now();
+    pair.heart().set_interval(Duration::from_secs(600));
+
+    for number in 1..=3 {
+        // The stream before is used once more, if it was opened before the interval was known.
+        let mut byte = [0; PAYLOAD];
+        if number > 1 || timeout(SOON * 6, stream.read_exact(&mut byte)).await.is_ok_and(|read| read.is_err())
+        {
+            stream = timeout(SOON * 6, pair.taken.recv()).await.expect("in time").expect("a living swarm");
+            stream.read_exact(&mut byte).await.expect("a ping");
+        }
+        let passed = start.elapsed();
+        let due = Duration::from_secs(600) * number;
+        assert!((due..due + Duration::from_secs(1)).contains(&passed), "{passed:?}");
+        stream.write_all(&byte).await.expect("sent");
+        stream.flush().await.expect("flushed");
+        assert_eq!(stream.read(&mut byte).await.expect("ended in order"), 0, "no stream rests for so long");
+    }
+
+    let heartbeat = pair.heart().read();
+    assert_eq!((heartbeat.interval, heartbeat.missed_ever), (Duration::from_secs(600), 0));
+    assert!(pair.findings.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn shorter_interval_counts_at_once_and_finds_the_silent_sooner() {
+    let mut pair = Pair::start(Pingable::Yes).await;
+    let mut stream = pair.taken().await;
+    echo(&mut stream).await;
+    let start = Instant::now();
+
+    pair.heart().set_interval(Duration::from_secs(5));
+
+    assert_eq!(pair.finding().await, Finding::Silent);
+    let passed = start.elapsed();
+    assert!((Duration::from_secs(25)..Duration::from_secs(26)).contains(&passed), "{passed:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,11 +277,13 @@ struct Pair {
     asked: mpsc::Sender<()>,
     opened: mpsc::Receiver<Stream>,
     taken: mpsc::Receiver<Stream>,
+    hearts: Hearts,
 }
 
 impl Pair {
     async fn start(pingable: Pingable) -> Self {
-        let mut ours = swarm(Behaviour::default());
+        let hearts = Hearts::default();
+        let mut ours = swarm(Behaviour::new(hearts.clone()));
         ours.listen_on("/memory/0".parse().expect("address")).expect("bound");
         let address = loop {
             if let SwarmEvent::NewListenAddr { address, .. } = ours.select_next_some().await {
@@ -237,7 +326,11 @@ impl Pair {
                 }
             }
         });
-        Self { findings, asked, opened, taken }
+        Self { findings, asked, opened, taken, hearts }
+    }
+
+    fn heart(&self) -> Heart {
+        self.hearts.only()
     }
 
     async fn finding(&mut self) -> Finding {
