@@ -7,17 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_primitives::{B256, keccak256};
-use alloy_rlp::Header;
+use alloy_primitives::B256;
 use causeway_discv4::{
     Config, Discv4, Event, Limits, MAX_BONDS,
     packet::{Endpoint, EnrResponse, MAX_PACKET, Packet, Pong, seal},
 };
 use causeway_records::{Contents, Enode, Host, Reach, Record, node_key};
 use causeway_wire::NodeKey;
-use secp256k1::{Message, SecretKey, ecdsa};
+use secp256k1::SecretKey;
 
-use crate::pieces::Pieces;
+use crate::{pieces::Pieces, signed::signed_record};
 
 /// UNIX time at which every input begins.
 const EPOCH: u64 = 1_700_000_000;
@@ -173,20 +172,6 @@ fn addr(n: u8) -> SocketAddr {
 
 fn secret(n: u8) -> SecretKey {
     SecretKey::from_secret_bytes([n + 1; 32]).expect("a key")
-}
-
-/// The record of `content`: its number, keys and values. The same each time.
-pub(crate) fn signed_record(content: &[u8], key: &SecretKey) -> Vec<u8> {
-    let digest = keccak256(list(content));
-    let signature = ecdsa::sign(Message::from_digest(digest.0), key).serialize_compact();
-    list(&[&[0xb8, 64][..], &signature, content].concat())
-}
-
-fn list(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    Header { list: true, payload_length: payload.len() }.encode(&mut out);
-    out.extend_from_slice(payload);
-    out
 }
 
 /// What strangers say, for the seeds: type and data of a packet.

@@ -1,15 +1,18 @@
 //! Node records, and what is dialed because of them.
 
 use alloy_eip2124::{ForkFilter, ForkFilterKey, Head};
-use alloy_primitives::{B256, keccak256};
-use alloy_rlp::{Encodable, Header};
+use alloy_primitives::B256;
+use alloy_rlp::Encodable;
 use causeway_records::{
     Host, MAX_MULTIADDRS, MAX_RECORD, Part, Reach, Record, Rules, Way, choose, is_allowed, libp2p_peer_id,
 };
 use causeway_wire::Stack;
-use secp256k1::{Message, PublicKey, SecretKey, ecdsa};
+use secp256k1::{PublicKey, SecretKey};
 
-use crate::pieces::Pieces;
+use crate::{
+    pieces::Pieces,
+    signed::{list, signed_record},
+};
 
 /// Keys whose values mean something to us; the fuzzer may also make up others.
 const KEYS: [&str; 16] = [
@@ -82,11 +85,11 @@ fn pair(pieces: &mut Pieces<'_>) -> (Vec<u8>, Vec<u8>) {
         Some(key) => key.as_bytes().to_vec(),
         None => pieces.sized().to_vec(),
     };
-    let list = pieces.byte() & 1 == 1;
+    let is_list = pieces.byte() & 1 == 1;
     let value = pieces.sized();
-    let value = match (key.as_slice(), list, value) {
+    let value = match (key.as_slice(), is_list, value) {
         (b"eth", true, []) => on_our_chain(), // nobody hits upon its hash
-        (_, true, value) => wrapped(value),
+        (_, true, value) => list(value),
         (_, false, value) => string(value),
     };
     (key, value)
@@ -123,7 +126,7 @@ fn forks() -> ForkFilter {
 fn on_our_chain() -> Vec<u8> {
     let mut id = string(&forks().current().hash.0);
     forks().current().next.encode(&mut id);
-    wrapped(&wrapped(&id))
+    list(&list(&id))
 }
 
 fn dialed(record: &Record, way: &Way, reach: Reach) {
@@ -179,18 +182,9 @@ fn signed(seq: u64, pairs: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
         content.extend(string(key));
         content.extend(value);
     }
-    let digest = Message::from_digest(keccak256(wrapped(&content)).0);
-    let signature = ecdsa::sign(digest, &secret()).serialize_compact();
-    wrapped(&[string(&signature), content].concat())
+    signed_record(&content, &secret())
 }
 
 fn string(bytes: &[u8]) -> Vec<u8> {
     alloy_rlp::encode(bytes)
-}
-
-fn wrapped(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    Header { list: true, payload_length: payload.len() }.encode(&mut out);
-    out.extend_from_slice(payload);
-    out
 }

@@ -5,8 +5,14 @@ use std::{fs, io, path::Path};
 use serde_json::Value;
 
 use crate::{
-    discv4_seeds::discv4_packet, rlpx_frame::hello, rlpx_nodes::script, topic_seeds::topic_message,
+    discv4_seeds::discv4_packet,
+    rlpx_frame::hello,
+    rlpx_nodes::script,
+    signed::list,
+    topic_seeds::topic_message,
     verify_answer::chain,
+    websocket_seeds::websocket_frames,
+    webtransport_seeds::{quic_packet, webtransport_capsules, webtransport_headers},
 };
 
 macro_rules! packet {
@@ -30,7 +36,7 @@ pub fn write(corpus: &Path) -> io::Result<()> {
     Ok(())
 }
 
-type Seeds = Vec<(String, Vec<u8>)>;
+pub(crate) type Seeds = Vec<(String, Vec<u8>)>;
 
 fn all() -> Vec<(&'static str, Seeds)> {
     vec![
@@ -43,15 +49,19 @@ fn all() -> Vec<(&'static str, Seeds)> {
         ("dns_entry", dns_entry()),
         ("discv4_packet", discv4_packet()),
         ("topic_message", topic_message()),
+        ("webtransport_headers", webtransport_headers()),
+        ("webtransport_capsules", webtransport_capsules()),
+        ("quic_packet", quic_packet()),
+        ("websocket_frames", websocket_frames()),
     ]
 }
 
-fn seed(name: impl Into<String>, parts: &[&[u8]]) -> (String, Vec<u8>) {
+pub(crate) fn seed(name: impl Into<String>, parts: &[&[u8]]) -> (String, Vec<u8>) {
     (name.into(), parts.concat())
 }
 
 /// `bytes` behind their length.
-fn sized(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn sized(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).expect("a short part");
     [&length.to_be_bytes()[..], bytes].concat()
 }
@@ -320,13 +330,6 @@ fn dns_entry() -> Seeds {
     let answers = [0, 205, 0, 215, 225, 235, 0, 250, 1];
     seeds.push(seed("a-server-that-fails", &[&[1], &limits, &texts, &good, &answers]));
     seeds
-}
-
-fn list(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    alloy_rlp::Header { list: true, payload_length: payload.len() }.encode(&mut out);
-    out.extend_from_slice(payload);
-    out
 }
 
 fn unhex(text: &str) -> Vec<u8> {

@@ -16,7 +16,7 @@ use causeway_topics::{
 };
 use secp256k1::SecretKey;
 
-use crate::{discv4_packet::signed_record, pieces::Pieces};
+use crate::{pieces::Pieces, signed::signed_record};
 
 /// Strangers, each with a record and an address; they also send from each other's.
 const STRANGERS: u8 = 8;

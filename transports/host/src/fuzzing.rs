@@ -31,6 +31,12 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
+/// A peer that has shown who it is.
+pub type Peer = (PeerId, StreamMuxerBox);
+
+/// The stream that frames carry.
+pub type Carried = Box<dyn Stream>;
+
 /// A WebSocket listener set up as the host's, on streams that are handed to it.
 pub struct WebSockets<S, O> {
     transport: Boxed<O>,
@@ -64,15 +70,15 @@ impl<S: Stream, O: 'static> WebSockets<S, O> {
 }
 
 /// WebSockets as far as their frames go: gives the stream that they carry.
-pub fn websocket_frames<S: Stream>() -> WebSockets<S, Box<dyn Stream>> {
+pub fn websocket_frames<S: Stream>() -> WebSockets<S, Carried> {
     let next = Arc::default();
     let transport = stack::frames_over(Streams::new(&next), websocket::tls::Config::client());
-    let boxed = transport.map(|stream, _| Box::new(stream) as Box<dyn Stream>).boxed();
+    let boxed = transport.map(|stream, _| Box::new(stream) as Carried).boxed();
     WebSockets::listen(next, boxed)
 }
 
 /// WebSockets with all that is on them: gives who the peer is.
-pub fn websocket_peers<S: Stream>() -> WebSockets<S, (PeerId, StreamMuxerBox)> {
+pub fn websocket_peers<S: Stream>() -> WebSockets<S, Peer> {
     let next = Arc::default();
     let keypair = Keypair::ed25519_from_bytes([7; 32]).expect("32 bytes are a key");
     let client = websocket::tls::Config::client();
