@@ -58,6 +58,9 @@ pub struct TransportsConfig {
     pub secure_websocket: Option<SecureWebSocket>,
     /// Where to listen for libp2p over WebTransport (UDP); port 0 takes a free one.
     pub webtransport: Option<SocketAddr>,
+    /// Certificates that are trusted as roots when WebSockets over TLS are dialed, beside those of the web; DER, see
+    /// [`read_roots`](crate::read_roots).
+    pub trusted_roots: Vec<Vec<u8>>,
     /// Multiaddrs under which others reach the libp2p side; told by identify and registered at rendezvous points.
     pub external_addresses: Vec<String>,
     /// Which IP addresses are dialed on a stranger's word, on either stack: see [`Transports::dial`].
@@ -82,6 +85,7 @@ impl fmt::Debug for TransportsConfig {
             .field("websocket", &self.websocket)
             .field("secure_websocket", &self.secure_websocket)
             .field("webtransport", &self.webtransport)
+            .field("trusted_roots", &self.trusted_roots.len())
             .field("external_addresses", &self.external_addresses)
             .field("dial_guard", &self.dial_guard)
             .field("rendezvous_server", &self.rendezvous_server)
@@ -175,6 +179,7 @@ impl Transports {
             websocket,
             secure_websocket,
             webtransport,
+            trusted_roots,
             external_addresses,
             dial_guard,
             rendezvous_server,
@@ -196,6 +201,7 @@ impl Transports {
         host.dial_guard = dial_guard.clone();
         host.rendezvous_server = rendezvous_server;
         host.lists = lists.clone();
+        host.trusted_roots = trusted_roots;
         let secure = secure_websocket.as_ref().map(|secure| Listen::SecureWebSocket(secure.addr));
         let plain =
             [libp2p_tcp.map(Listen::Tcp), libp2p_quic.map(Listen::Quic), websocket.map(Listen::WebSocket)];

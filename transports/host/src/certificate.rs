@@ -259,6 +259,18 @@ fn chain(file: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Cert
     Ok(chain)
 }
 
+/// The certificates in a PEM file, DER: who shows one of them, or one signed by it, is trusted.
+///
+/// # Errors
+/// If the file cannot be read, is not PEM, or holds no certificate or more than 16.
+pub fn read_roots(file: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
+    let roots = chain(file, &content(file)?)?;
+    if roots.is_empty() {
+        return Err(CertificateError::NoCertificate { file: file.to_owned() });
+    }
+    Ok(roots.iter().map(|root| root.to_vec()).collect())
+}
+
 /// The certificate's names; warns if dialers will refuse it for its dates.
 fn parsed(certificate: &CertificateDer<'_>, file: &Path) -> Result<Vec<String>, String> {
     let (_rest, certificate) = parse_x509_certificate(certificate).map_err(|error| error.to_string())?;

@@ -27,7 +27,7 @@ mod streams;
 mod swarm;
 mod tls;
 
-pub use certificate::{CertificateError, CertificateFiles, is_dns_name};
+pub use certificate::{CertificateError, CertificateFiles, is_dns_name, read_roots};
 pub use config::{ConnectionKey, HostConfig, HostLimits, Listen};
 pub use error::{HostError, OpenError};
 pub use framing::{CutError, Item, ItemCutter, ItemLimits, encode_item};
