@@ -1,8 +1,12 @@
 //! Status and health over HTTP, on loopback unless the user says otherwise. Read-only.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{
@@ -18,8 +22,9 @@ use axum::{
 use causeway_bridge::{Counts, Follower, FullNodes};
 use causeway_discovery::Discovery;
 use causeway_pool::PoolEvent;
-use causeway_transports::Transports;
+use causeway_transports::{Connected, Transports, peer_id_text};
 use causeway_verify::ChainSpec;
+use causeway_wire::Heartbeat;
 use futures::{Stream, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::broadcast::error::RecvError};
@@ -112,14 +117,24 @@ impl State {
         })
     }
 
-    /// Every peer that the pool knows, with counts.
+    /// Every peer that the pool knows, with counts; and every session, also of light peers whose key their id does
+    /// not tell, and which the pool does not know therefore.
     async fn peers(&self) -> Value {
         let view = self.discovery.view().await;
         let record = self.discovery.record().borrow().to_string();
-        let (summary, peers, udp, topics) = match view {
+        let sessions = self.transports.connected();
+        let (summary, mut peers, udp, topics) = match view {
             Some(view) => (json!(view.summary), json!(view.peers), json!(view.udp), json!(view.topics)),
             None => (Value::Null, json!([]), Value::Null, Value::Null),
         };
+        let heartbeats: HashMap<String, &Heartbeat> = sessions
+            .iter()
+            .filter_map(|session| Some((session.node_key?.to_string(), &session.heartbeat)))
+            .collect();
+        for peer in peers.as_array_mut().into_iter().flatten() {
+            let heartbeat = peer["nodeKey"].as_str().and_then(|key| heartbeats.get(key));
+            peer["heartbeat"] = heartbeat.map_or(Value::Null, |heartbeat| heartbeat_object(heartbeat));
+        }
         json!({
             "schema": 1,
             "enr": record,
@@ -127,6 +142,7 @@ impl State {
             "discovery": udp,
             "topics": topics,
             "peers": peers,
+            "sessions": sessions.iter().map(session_object).collect::<Vec<_>>(),
         })
     }
 
@@ -143,6 +159,30 @@ impl State {
         }
         Ok(())
     }
+}
+
+fn session_object(session: &Connected) -> Value {
+    json!({
+        "peer": peer_id_text(&session.peer),
+        "nodeKey": session.node_key.map(|key| key.to_string()),
+        "transport": session.transport,
+        "inbound": session.inbound,
+        "client": session.client,
+        "heartbeat": heartbeat_object(&session.heartbeat),
+    })
+}
+
+/// Round trips are `null` before the first; fractions of a millisecond count on a LAN.
+fn heartbeat_object(heartbeat: &Heartbeat) -> Value {
+    let millis = |trip: Duration| (trip.as_secs_f64() * 1e6).round() / 1e3;
+    json!({
+        "intervalSeconds": heartbeat.interval.as_secs(),
+        "rttMillis": heartbeat.round_trip.map(|trip| millis(trip.smoothed)),
+        "lastMillis": heartbeat.round_trip.map(|trip| millis(trip.last)),
+        "shortestMillis": heartbeat.round_trip.map(|trip| millis(trip.shortest)),
+        "missed": heartbeat.missed,
+        "missedEver": heartbeat.missed_ever,
+    })
 }
 
 /// Serves until `stop`.

@@ -35,6 +35,10 @@ pub(crate) struct LightArgs {
     /// Percent of the trusted full nodes that must agree.
     #[arg(long, global = true, value_name = "PERCENT", default_value_t = 75, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) fraction: u8,
+    /// Ask the server for so many seconds between two pings, 5 to 600: the more, the longer a phone's radio sleeps,
+    /// and the later it is noticed that the server is gone.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=600))]
+    pub(crate) heartbeat: u64,
     /// Print one JSON object.
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -15,6 +15,7 @@ use causeway_pool::{Named, Source};
 use causeway_records::{Enode, Reach};
 use causeway_transports::Transports;
 use causeway_verify::ChainSpec;
+use causeway_wire::heartbeat;
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -162,9 +163,8 @@ async fn check(
     let sample = full_node.backend.sample().context("the embedded chain has no transaction yet")?;
     print_line(&format!("light peer over {name}: {multiaddr}"));
     let begun = Instant::now();
-    let peer =
-        LightPeer::connect(&Server::parse(&multiaddr, None, Reach::Local)?, Arc::clone(spec), None, None)
-            .await?;
+    let server = Server::parse(&multiaddr, None, Reach::Local)?;
+    let peer = LightPeer::connect(&server, Arc::clone(spec), None, None, heartbeat::DEFAULT).await?;
     let line = |what: &str, begun: Instant, object: &Value, told: String| {
         let took = begun.elapsed().as_secs_f64() * 1000.0;
         let by = object["by"].as_str().unwrap_or_default().split(';').next().unwrap_or_default().to_owned();

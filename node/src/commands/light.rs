@@ -27,7 +27,8 @@ pub(crate) async fn run(args: LightArgs) -> anyhow::Result<ExitCode> {
     let quorum = quorum(&args.trusted, args.fraction)?;
     let patience = Duration::from_secs(args.timeout.max(1));
     let outcome = async {
-        let connect = LightPeer::connect(&server, spec, args.network.checkpoint, quorum);
+        let heartbeat = Duration::from_secs(args.heartbeat);
+        let connect = LightPeer::connect(&server, spec, args.network.checkpoint, quorum, heartbeat);
         let peer = tokio::time::timeout(patience, connect).await.context("the server took too long")??;
         let outcome = match &args.command {
             LightCommand::Watch => watch(&peer, args.json).await,

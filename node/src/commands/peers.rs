@@ -41,17 +41,43 @@ pub(crate) async fn run(args: PeersArgs) -> anyhow::Result<ExitCode> {
         let stacks: Vec<_> = peer["stacks"].as_array().into_iter().flatten().map(text).collect();
         let key = text(&peer["nodeKey"]);
         print_line(&format!(
-            "{:<13} {:<15} {:<10} {:<10} {}…  {}",
+            "{:<13} {:<15} {:<10} {:<10} {:>10} {}…  {}",
             state,
             text(&peer["role"]),
             stacks.join("+"),
             text(&peer["source"]),
+            pulse(&peer["heartbeat"]),
             key.get(..16).unwrap_or(&key),
             text(&peer["client"]),
         ));
     }
+    // Those with a key are among the peers.
+    for session in object["sessions"].as_array().into_iter().flatten() {
+        if session["nodeKey"].is_null() {
+            let peer = text(&session["peer"]);
+            print_line(&format!(
+                "{:<13} {:<15} {:<10} {:<10} {:>10} {}…  {}",
+                "connected",
+                "light-peer",
+                text(&session["transport"]),
+                "incoming",
+                pulse(&session["heartbeat"]),
+                peer.get(..16).unwrap_or(&peer),
+                text(&session["client"]),
+            ));
+        }
+    }
     print_line(&format!("summary {}", object["summary"]));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The smoothed round trip, or how many pings in a row were missed.
+fn pulse(heartbeat: &Value) -> String {
+    match (heartbeat["missed"].as_u64(), heartbeat["rttMillis"].as_f64()) {
+        (Some(missed @ 1..), _) => format!("{missed} missed"),
+        (_, Some(millis)) => format!("{millis:.1} ms"),
+        (_, None) => "-".to_owned(),
+    }
 }
 
 async fn watch(args: &PeersArgs) -> anyhow::Result<ExitCode> {

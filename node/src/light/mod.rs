@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use causeway_bridge::{Follower, FullNodes, Upstream, Verified, VerifiedConfig};
 use causeway_transports::Transports;
 use causeway_verify::{ChainSpec, HeaderChain, Quorum, Root};
-use causeway_wire::HeadUpdate;
+use causeway_wire::{HeadUpdate, heartbeat};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::server::Server;
@@ -38,7 +38,7 @@ pub(crate) struct LightPeer {
 }
 
 impl LightPeer {
-    /// Connects and follows the chain to the server's head.
+    /// Connects, asks for that time between two pings, and follows the chain to the server's head.
     ///
     /// # Errors
     /// If the server cannot be reached, is on another chain, or shows a chain that does not verify.
@@ -47,13 +47,16 @@ impl LightPeer {
         spec: Arc<ChainSpec>,
         checkpoint: Option<(u64, B256)>,
         quorum: Option<Quorum>,
+        interval: Duration,
     ) -> anyhow::Result<Self> {
         let mut config = ports::transports_config(identity::generate(), None);
         config.dial_guard = server.dial_guard();
+        config.limits.libp2p.heartbeat = interval;
         let (transports, _) = Transports::start(config).await.context("starting the network stacks")?;
         let tasks = TaskTracker::new();
-        let nodes =
-            Arc::new(FullNodes::new(app::client_config(&spec, spec.genesis.timestamp), tasks.clone()));
+        let mut client = app::client_config(&spec, spec.genesis.timestamp);
+        client.heartbeat = (interval != heartbeat::DEFAULT).then_some(interval.as_secs());
+        let nodes = Arc::new(FullNodes::new(client, tasks.clone()));
         let upstream = server.connect(&transports, &nodes, &spec).await?;
         let (root, root_text) = match checkpoint {
             None => (Root::Genesis, format!("genesis {}", spec.genesis_hash)),
