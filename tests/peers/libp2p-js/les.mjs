@@ -198,7 +198,7 @@ async function run ({ node, address, arrived, identified }, index) {
     const session = await greet(connection, versions, chain)
     const watched = watch(session, address, Number(options.announces))
     const out = { version: session.version, encryption: connection.encryption, muxer: connection.multiplexer }
-    Object.assign(out, { direction: connection.direction, connections: node.getConnections().length, ...acquainted })
+    Object.assign(out, { inbound: connection.direction === 'inbound', connections: node.getConnections().length, ...acquainted })
     const headers = await checkAll(session, out)
     if (options.send[index] !== undefined) {
       const raw = unhex(options.send[index])

@@ -49,8 +49,8 @@ export function first (node, kind) {
 export async function acquaint (node, connection, identified) {
   const late = (signal) => new Promise((resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   const { agentVersion, protocols } = await within(10_000, (signal) => Promise.race([identified, late(signal)]))
-  const pingMillis = await within(10_000, (signal) => node.services.ping.ping(connection.remotePeer, { signal }))
-  return { agent: agentVersion, protocols, pingMillis }
+  const millis = await within(10_000, (signal) => node.services.ping.ping(connection.remotePeer, { signal }))
+  return { agent: agentVersion, protocols, pingMicros: millis * 1000 }
 }
 
 export function openStream (connection, versions) {

@@ -86,8 +86,9 @@ def start_host(address):
     names = {protocol.name for protocol in address.protocols()}
     return new_host(
         key_pair=create_new_key_pair(),
-        enable_quic="quic-v1" in names,
-        enable_websocket="ws" in names,
+        enable_quic="quic-v1" in names and "webtransport" not in names,
+        enable_webtransport="webtransport" in names,
+        enable_websocket=bool(names & {"ws", "wss"}),
         muxer_preference="YAMUX",
     )
 
@@ -191,7 +192,8 @@ async def hold_session(host, peer, introduction, options, out):
     must(origin[0].hash == chain.genesis, "the genesis block by its number")
     await read_block(session, headers[0], out)
     await read_state(session, headers[-1], options, out)
-    out["connections"] = len(host.get_network().get_connections(peer))
+    connections = host.get_network().get_connections(peer)
+    out["connections"], out["inbound"] = len(connections), not connections[0].muxed_conn.is_initiator
     return stream
 
 
@@ -214,7 +216,8 @@ async def attempt(host, address, connect, options, leave):
 
 
 async def dial(text, options, leave, ready):
-    address = multiaddr.Multiaddr(text)
+    # py-libp2p takes the newer way to write it for one without TLS.
+    address = multiaddr.Multiaddr(text.replace("/tls/ws", "/wss"))
     relay = info_from_p2p_addr(address)
     host = start_host(address)
 

@@ -51,7 +51,8 @@ impl Way {
         }
     }
 
-    fn is(self, multiaddr: &str) -> bool {
+    /// Whether an address is one of this transport.
+    pub(super) fn is(self, multiaddr: &str) -> bool {
         match self {
             Self::Tcp => multiaddr.contains("/tcp/") && !multiaddr.contains("/ws"),
             Self::WebSocket => multiaddr.contains("/ws/") && !multiaddr.contains("/tls/"),

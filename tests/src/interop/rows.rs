@@ -1,5 +1,6 @@
 //! The rows of the table.
 
+mod browser;
 mod conformance;
 mod discv5_js;
 mod dns;
@@ -11,6 +12,7 @@ mod killed;
 mod light_by_list;
 mod light_client;
 mod lying;
+mod matrix;
 mod records_js;
 mod rendezvous;
 mod served;
@@ -74,7 +76,7 @@ pub(super) const ALL: &[Row] = &[
     },
     Row {
         name: "js-libp2p",
-        what: "js-libp2p over tcp, ws, quic; les/4, les/3, les/2",
+        what: "js-libp2p dials (→) and listens (←), over each transport; les/4, les/3, les/2",
         run: |stage| Box::pin(stacks::js(stage)),
     },
     Row {
@@ -87,7 +89,31 @@ pub(super) const ALL: &[Row] = &[
         what: "go-libp2p over WebTransport; the address printed before a restart works after it",
         run: |stage| Box::pin(stacks::webtransport(stage)),
     },
-    Row { name: "go-libp2p", what: "go-libp2p over tcp, ws, quic", run: |stage| Box::pin(stacks::go(stage)) },
+    Row {
+        name: "go-libp2p",
+        what: "go-libp2p dials (→) and listens (←), over each transport, with noise and with TLS",
+        run: |stage| Box::pin(matrix::go(stage)),
+    },
+    Row {
+        name: "py-libp2p",
+        what: "py-libp2p dials (→) and listens (←), over each transport",
+        run: |stage| Box::pin(matrix::py(stage)),
+    },
+    Row {
+        name: "browser-page",
+        what: "the page of causeway dev in Chromium, over WebTransport and WebSocket",
+        run: |stage| Box::pin(browser::page(stage)),
+    },
+    Row {
+        name: "chromium",
+        what: "the page in Chromium before geth, over each transport that a browser has",
+        run: |stage| Box::pin(browser::transports(stage)),
+    },
+    Row {
+        name: "browser-lied-to",
+        what: "a relay alters one thing in what the page in Chromium asks for",
+        run: |stage| Box::pin(browser::lied_to(stage)),
+    },
     Row {
         name: "lying",
         what: "a proxy alters one byte in each kind of answer",

@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use causeway_records::Record;
 use tokio::time::Instant;
 
+use super::matrix::{self, House};
 use crate::interop::{
     Stage,
     geth::{Geth, Options},
@@ -17,26 +18,20 @@ use crate::interop::{
 /// js-libp2p pings its connections every 10 s and ends those that do not answer within 5 s.
 const TWO_PINGS: Duration = Duration::from_secs(22);
 
-async fn house(stage: &Stage) -> anyhow::Result<(Geth, Relay)> {
-    let geth = Geth::start(stage, "geth", Options { hold: 1, ..Options::default() }).await?;
-    let relay = Relay::start(stage, "relay", &geth.genesis_file, &[geth.enode()]).await?;
-    relay.at_head(geth.number()).await?;
-    Ok((geth, relay))
-}
-
 pub(super) async fn js(stage: Stage) -> anyhow::Result<String> {
-    let (mut geth, relay) = house(&stage).await?;
-    let addresses = relay.addresses(&Way::LIBP2P)?;
+    let mut house = House::open(&stage).await?;
+    let addresses = house.relay.addresses(&Way::LIBP2P)?;
     let begun = Instant::now();
-    let mut patient =
-        light::js(&stage, "js-patient", &geth, &addresses, &["--announces".to_owned(), "1".to_owned()])?;
+    let announces = ["--announces".to_owned(), "1".to_owned()];
+    let mut patient = light::js(&stage, "js-patient", &house.geth, &addresses, &announces)?;
     light::checked(&patient, &addresses).await?;
+    let met = matrix::js(&stage, &house).await?;
     // Without --version all are proposed, the newest first.
     for version in [None, Some(4_u64), Some(3), Some(2)] {
         let options: Vec<_> =
             version.iter().flat_map(|version| ["--version".to_owned(), version.to_string()]).collect();
         let name = version.map_or_else(|| "js-any".to_owned(), |version| format!("js-les{version}"));
-        let mut js = light::js(&stage, &name, &geth, &addresses, &options)?;
+        let mut js = light::js(&stage, &name, &house.geth, &addresses, &options)?;
         for line in light::checked(&js, &addresses).await? {
             let wanted = version.unwrap_or(4);
             ensure!(line["version"] == wanted, "les/{} agreed, not les/{wanted}", line["version"]);
@@ -46,26 +41,13 @@ pub(super) async fn js(stage: Stage) -> anyhow::Result<String> {
 
     // Those who stay are still there after a while, and hear of a new head. Here time itself is tested.
     tokio::time::sleep_until(begun + TWO_PINGS).await;
+    let geth = &mut house.geth;
     geth.import(1).await?;
     let (hash, at) = geth.new_head(geth.number() + 1, &[]).await?;
     light::announced(&patient, &addresses, (&hash, at)).await.context("after two pings")?;
     patient.end(PATIENCE).await?;
-    relay.idle(GONE).await?;
-    relay.stop().await?;
-    Ok(format!("15 sessions, three of them for {} s", TWO_PINGS.as_secs()))
-}
-
-pub(super) async fn go(stage: Stage) -> anyhow::Result<String> {
-    let (geth, relay) = house(&stage).await?;
-    let addresses = relay.addresses(&Way::LIBP2P)?;
-    let mut go = go_peer(&stage, "go", &geth, &addresses, None)?;
-    let lines = light::checked(&go, &addresses).await?;
-    ensure!(lines.iter().all(|line| line["protocol"] == "/les/4"), "les/4 on each");
-    go.end(PATIENCE).await?;
-    relay.idle(GONE).await?;
-    relay.stop().await?;
-    let of = |line: &serde_json::Value| format!("{}{}", line["transport"], line["security"]).replace('"', "");
-    Ok(lines.iter().map(of).collect::<Vec<_>>().join(" "))
+    house.close().await?;
+    Ok(format!("{}; three sessions for {} s", met.note(), TWO_PINGS.as_secs()))
 }
 
 /// go-libp2p over WebTransport, again after a restart at the address that was printed before it.
@@ -80,7 +62,7 @@ pub(super) async fn webtransport(stage: Stage) -> anyhow::Result<String> {
     };
     let go_checked = async |name: &str, address: &str| {
         let addresses = [address.to_owned()];
-        let mut go = go_peer(&stage, name, &geth, &addresses, None)?;
+        let mut go = go_peer(&stage, name, &geth, &[], &addresses, None)?;
         let lines = light::checked(&go, &addresses).await?;
         ensure!(lines.iter().all(|line| line["protocol"] == "/les/4"), "les/4");
         go.end(PATIENCE).await?;
@@ -102,10 +84,12 @@ pub(super) async fn webtransport(stage: Stage) -> anyhow::Result<String> {
     Ok(format!("{} les/4, twice at one address", lines[0]["transport"]).replace('"', ""))
 }
 
-fn go_peer(
+/// Starts the go-libp2p light peer on some addresses, with further options.
+pub(super) fn go_peer(
     stage: &Stage,
     name: &str,
     geth: &Geth,
+    options: &[&str],
     addresses: &[String],
     certificate: Option<&Path>,
 ) -> anyhow::Result<Peer> {
@@ -116,13 +100,14 @@ fn go_peer(
         format!("-number={}", geth.number()),
         format!("-account={}", geth.bank()),
     ];
+    arguments.extend(options.iter().map(|option| (*option).to_owned()));
     arguments.extend_from_slice(addresses);
     Peer::start_trusting(stage, name, &stage.workshop.go_libp2p, arguments, certificate)
 }
 
 /// A new certificate for this machine in `folder/cert.pem` and `folder/key.pem`; a copy of the certificate in the
 /// file `trusted`, for those who are to trust it.
-fn certify(folder: &Path, trusted: &Path) -> anyhow::Result<()> {
+pub(super) fn certify(folder: &Path, trusted: &Path) -> anyhow::Result<()> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
     for (name, content) in [("key.pem", made.key_pair.serialize_pem()), ("cert.pem", made.cert.pem())] {
         let new = folder.join("new");
@@ -161,7 +146,7 @@ pub(super) async fn wss(stage: Stage) -> anyhow::Result<String> {
 
     let addresses = [by_address, by_name];
     let go_checked = async |name: &str, certificate: &Path| {
-        let mut go = go_peer(&stage, name, &geth, &addresses, Some(certificate))?;
+        let mut go = go_peer(&stage, name, &geth, &[], &addresses, Some(certificate))?;
         let lines = light::checked(&go, &addresses).await?;
         ensure!(lines.iter().all(|line| line["protocol"] == "/les/4"), "les/4 on each");
         go.end(PATIENCE).await?;
