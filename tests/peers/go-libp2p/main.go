@@ -5,6 +5,8 @@
 //	go-libp2p -genesis FILE -genesis-hash HASH -head HASH -number N [-block N] -account A
 //	          [-security noise|tls] [-listen] [-stay] MULTIADDR...
 //
+//	go-libp2p crowd ... and go-libp2p echo ...    see crowd.go and echo.go
+//
 // Each address has a peer of its own. With -listen it listens there instead (port 0 takes a free one), says where in
 // its `ready` line, and holds the session on the connection that a relay makes to it. With -stay it keeps its sessions
 // until a line comes on stdin.
@@ -43,6 +45,14 @@ func emit(event string, fields map[string]any) {
 }
 
 func main() {
+	programs := map[string]func([]string) error{"crowd": runCrowd, "echo": runEcho}
+	if len(os.Args) > 1 && programs[os.Args[1]] != nil {
+		if err := programs[os.Args[1]](os.Args[2:]); err != nil {
+			say(map[string]any{"event": "failed", "error": err.Error()})
+			os.Exit(1)
+		}
+		return
+	}
 	genesis := flag.String("genesis", "", "genesis.json")
 	genesisHash := flag.String("genesis-hash", "", "hash of the genesis block")
 	head := flag.String("head", "", "hash of the trusted head")
