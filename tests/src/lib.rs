@@ -2,7 +2,8 @@
 //!
 //! Owns: what only tests need and more than one of them does; the rows of `cargo interop`.
 //! Must not know: nothing depends on it.
-//! Start at: [`house`], [`interop::main`], [`lying_proxy::LyingProxy`], [`load::main`].  Told by: `tests/tests/*.rs`, `cargo interop`.
+//! Start at: [`house`], [`interop::main`], [`lying_proxy::LyingProxy`], [`load::main`],
+//! [`measure::main`].  Told by: `tests/tests/*.rs`, `cargo interop`.
 
 pub mod full_node;
 pub mod house;
@@ -10,5 +11,7 @@ pub mod interop;
 pub mod light_peer;
 pub mod load;
 pub mod lying_proxy;
+pub mod measure;
 pub mod probe;
+mod program;
 pub mod verifying_peer;

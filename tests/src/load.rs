@@ -26,6 +26,7 @@ use anyhow::{Context, bail};
 use causeway_verify::ChainSpec;
 use serde::Serialize;
 
+pub(crate) use self::process::{cpu_seconds, resident_kib};
 pub use self::{
     peer::LightPeer,
     questions::{Kind, Question, Questions},
@@ -80,7 +81,7 @@ impl Load {
         questions: &Arc<Questions>,
         pids: &[u32],
     ) -> anyhow::Result<Outcome> {
-        let before = process::cpu_seconds(pids)?;
+        let before = cpu_seconds(pids)?;
         let begun = Instant::now();
         let next = Arc::new(AtomicU64::new(0));
         let mut askers = Vec::new();
@@ -94,7 +95,7 @@ impl Load {
             sum.add(asker.await?);
         }
         let seconds = begun.elapsed().as_secs_f64();
-        let cpu = (!pids.is_empty()).then(|| process::cpu_seconds(pids).map(|after| after - before));
+        let cpu = (!pids.is_empty()).then(|| cpu_seconds(pids).map(|after| after - before));
         Ok(sum.outcome(seconds, cpu.transpose()?))
     }
 

@@ -17,6 +17,7 @@ mod records_js;
 mod rendezvous;
 mod served;
 mod stacks;
+mod storms;
 
 use std::pin::Pin;
 
@@ -133,6 +134,16 @@ pub(super) const ALL: &[Row] = &[
         name: "hostile-udp",
         what: "floods of discv4 and discv5 while a light peer reads",
         run: |stage| Box::pin(hostile_udp::run(stage)),
+    },
+    Row {
+        name: "storms",
+        what: "frames, streams, resets and slow readers without measure while light peers read",
+        run: |stage| Box::pin(storms::traffic(stage)),
+    },
+    Row {
+        name: "storms-half-open",
+        what: "a thousand handshakes at each door that never end, while light peers read",
+        run: |stage| Box::pin(storms::half_open(stage)),
     },
     Row {
         name: "discv5-conformance",

@@ -1,22 +1,12 @@
 //! geth asked directly, and through Causeway over each transport: the same load, one after the other, in rounds.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context, bail, ensure};
 use causeway_verify::ChainSpec;
-use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStdin, ChildStdout, Command},
-    time::timeout,
-};
 
-use super::{Kind, LightPeer, Load, Outcome, PATIENCE, Questions};
+use super::{Kind, LightPeer, Load, Outcome, Questions};
+use crate::program::Program;
 
 /// Blocks of geth's chain.
 const BLOCKS: u64 = 6000;
@@ -60,40 +50,31 @@ pub(super) async fn run(arguments: &[String]) -> anyhow::Result<bool> {
     let dir = target.join("against-geth");
     std::fs::create_dir_all(&dir)?;
 
-    let geth = Process::start(
-        &target.join("interop-peers/bin/geth-les-server"),
-        &dir,
-        "geth",
-        &[format!("-blocks={BLOCKS}"), format!("-out={}", dir.display())],
-        &["-capacity=1000000", "-serv=400", "-verbosity=1"],
-    )
-    .await?;
+    let (blocks, out) = (format!("-blocks={BLOCKS}"), format!("-out={}", dir.display()));
+    let arguments = ["-capacity=1000000", "-serv=400", "-verbosity=1", &blocks, &out].map(str::to_owned);
+    let program = target.join("interop-peers/bin/geth-les-server");
+    let geth = Program::start(&program, &dir, "geth", &arguments).await?;
     let genesis = dir.join("genesis.json");
-    let enode = text(&geth.ready, "enode")?;
-    let relay = Process::start(
-        &folder.join("causeway"),
-        &dir,
-        "causeway",
-        &["--network".to_owned(), genesis.display().to_string(), "--full-node".to_owned(), enode.clone()],
-        &["run", "--addr", "127.0.0.1", "--ports", "0", "--no-discovery", "--verbosity", "1"],
-    )
-    .await?;
+    let enode = geth.says("enode")?;
+    let network = genesis.display().to_string();
+    let arguments = [
+        &["run", "--addr", "127.0.0.1", "--ports", "0", "--no-discovery", "--verbosity", "1"][..],
+        &["--network", &network, "--full-node", &enode],
+    ];
+    let arguments: Vec<_> = arguments.concat().into_iter().map(str::to_owned).collect();
+    let relay = Program::start(&folder.join("causeway"), &dir, "causeway", &arguments).await?;
     let spec = ChainSpec::from_genesis_json("load", &std::fs::read_to_string(genesis)?)?;
     let ways = ways(&geth, enode, &relay)?;
     let outcomes = rounds_of(&ways, &Arc::new(spec), rounds).await?;
     Ok(print(&ways, &outcomes))
 }
 
-fn ways(geth: &Process, enode: String, relay: &Process) -> anyhow::Result<Vec<Way>> {
-    let addresses = relay.ready["multiaddrs"].as_array().context("the relay's multiaddrs")?;
-    let find = |part: &str| -> anyhow::Result<String> {
-        let found = addresses.iter().filter_map(Value::as_str).find(|address| address.contains(part));
-        Ok(found.with_context(|| format!("no address with {part}"))?.to_owned())
-    };
+fn ways(geth: &Program, enode: String, relay: &Program) -> anyhow::Result<Vec<Way>> {
+    let find = |part: &str| relay.multiaddr(|address| address.contains(part));
     let way = |name, address| Way { name, address, pids: vec![relay.pid] };
     Ok(vec![
         Way { name: "geth, RLPx", address: enode, pids: vec![geth.pid] },
-        way("Causeway, RLPx", text(&relay.ready, "enode")?),
+        way("Causeway, RLPx", relay.says("enode")?),
         way("Causeway, QUIC", find("/quic-v1/")?),
         way("Causeway, WebSocket", find("/ws/")?),
     ])
@@ -174,59 +155,4 @@ fn print(ways: &[Way], outcomes: &Outcomes) -> bool {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
-
-fn text(ready: &Value, field: &str) -> anyhow::Result<String> {
-    Ok(ready[field].as_str().with_context(|| format!("no {field} in {ready}"))?.to_owned())
-}
-
-/// A server as a child, which dies with this handle.
-#[derive(Debug)]
-struct Process {
-    _child: Child,
-    _stdin: Option<ChildStdin>,
-    pid: u32,
-    ready: Value,
-}
-
-impl Process {
-    /// Starts it and waits for the line of JSON that says it is ready.
-    async fn start(
-        program: &Path,
-        dir: &Path,
-        name: &str,
-        arguments: &[String],
-        first: &[&str],
-    ) -> anyhow::Result<Self> {
-        let log = std::fs::File::create(dir.join(PathBuf::from(name).with_extension("err")))?;
-        let mut child = Command::new(program)
-            .args(first)
-            .args(arguments)
-            .current_dir(dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("starting {}; `cargo interop --build` makes it", program.display()))?;
-        let pid = child.id().context("it runs")?;
-        let stdin = child.stdin.take();
-        let stdout = child.stdout.take().context("stdout is piped")?;
-        let ready =
-            timeout(PATIENCE, ready(stdout)).await.with_context(|| format!("{name} is not ready"))??;
-        Ok(Self { _child: child, _stdin: stdin, pid, ready })
-    }
-}
-
-async fn ready(stdout: ChildStdout) -> anyhow::Result<Value> {
-    let mut lines = BufReader::new(stdout).lines();
-    while let Some(line) = lines.next_line().await? {
-        let Ok(value) = serde_json::from_str::<Value>(&line) else { continue };
-        if value["ready"] == true || value["event"] == "ready" {
-            // What else it says is read and dropped, so that it never waits for us.
-            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return Ok(value);
-        }
-    }
-    bail!("it ended before it was ready; see its log")
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 const TICKS: f64 = 100.0;
 
 /// User and system time of these processes together, in seconds.
-pub(super) fn cpu_seconds(pids: &[u32]) -> anyhow::Result<f64> {
+pub(crate) fn cpu_seconds(pids: &[u32]) -> anyhow::Result<f64> {
     let mut ticks = 0;
     for pid in pids {
         let text =
@@ -21,4 +21,11 @@ pub(super) fn cpu_seconds(pids: &[u32]) -> anyhow::Result<f64> {
         }
     }
     Ok(ticks as f64 / TICKS)
+}
+
+/// Resident memory of a process, in KiB.
+pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid}"))?;
+    let value = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+    Ok(value.context("its resident memory")?.parse()?)
 }
