@@ -1,6 +1,9 @@
 //! The handle of a running host, and the streams it gives out.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use causeway_wire::{Capability, PeerId};
 use libp2p::{Multiaddr, identity::Keypair};
@@ -13,17 +16,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     CertificateFiles, ConnectionKey, HostConfig, HostError, ItemReader, ItemWriter, Listen, Lists, OpenError,
     Rules,
-    behaviour::Behaviour,
     certificate::Identity,
     convert::{Protocol, Target},
-    guard::{Doorman, Naming, Word},
+    guard::{Doorman, Word},
     heart::Heart,
     identity,
     lists::SharedRules,
-    rendezvous::{Rendezvous, Server},
-    stack::{self, Secrets},
-    streams::{OpenRequest, Streams, Terms},
-    swarm::{Board, Job, Open, Order, Reuse, Task, with_peer},
+    rendezvous::Server,
+    streams::{OpenRequest, Terms},
+    swarm::{Board, Factory, Job, Open, Order, Reuse, Supervisor, with_peer},
 };
 
 /// A stream with an agreed protocol. Dropping both halves ends it (what was written but not yet
@@ -52,7 +53,8 @@ pub struct ProtocolStream {
 }
 
 /// A running host. Cheap to clone. It lives until [`Host::shutdown`] or until the last handle is dropped; its
-/// streams end with it.
+/// streams end with it. A defect costs its connections only: it is built anew where it was, see
+/// [`Host::restarts`].
 #[derive(Clone, Debug)]
 pub struct Host {
     peer: libp2p::PeerId,
@@ -108,31 +110,27 @@ impl Host {
         let identity = identity_for(&listen, certificate)?;
         let rules = SharedRules::default();
         rules.set(Rules::new(&lists));
-        let doorman = Doorman { guard: dial_guard, rules: rules.clone() };
-        let naming = Naming::default();
-        let secrets = Secrets { identity: identity.clone(), trusted_roots };
-        let transport = stack::build(&keypair, &limits, &doorman, naming.clone(), secrets, &listen)?;
         let server = rendezvous_server.map(|limits| Arc::new(Server::new(limits)));
-        let terms = Terms { offered, item_limits, limits: limits.clone(), inbox };
-        let rendezvous = Rendezvous::new(server.clone());
-        let behaviour =
-            Behaviour::new(keypair.public(), agent, &limits, rules, rendezvous, Streams::new(terms));
-        let swarm_config = libp2p::swarm::Config::with_tokio_executor()
-            .with_idle_connection_timeout(limits.idle_timeout)
-            .with_max_negotiating_inbound_streams(limits.negotiating_streams);
-        let mut swarm = libp2p::Swarm::new(transport, behaviour, peer, swarm_config);
-        let external = external_multiaddrs(&external_addresses)?;
-        external.iter().cloned().for_each(|address| swarm.add_external_address(address));
-
+        let open_timeout = limits.open_timeout;
         let board = Arc::new(Board::default());
-        board.set_external(external);
-        let mut task = Task::new(swarm, naming, board.clone(), orders_receiver);
-        task.bind(&listen).await?;
-        tokio::spawn(task.supervise());
+        board.set_external(external_multiaddrs(&external_addresses)?);
+        let factory = Factory {
+            keypair: keypair.clone(),
+            agent,
+            listen,
+            identity: identity.clone(),
+            trusted_roots,
+            doorman: Doorman { guard: dial_guard, rules },
+            server: server.clone(),
+            terms: Arc::new(Terms { offered, item_limits, limits, inbox, keys: AtomicU64::new(1) }),
+            board: board.clone(),
+        };
+        let supervisor = Supervisor::new(factory, orders_receiver);
+        let first = supervisor.start().await?;
+        tokio::spawn(supervisor.run(first));
         if let Some(identity) = &identity {
             tokio::spawn(Arc::clone(identity).watch(board.done.clone()));
         }
-        let open_timeout = limits.open_timeout;
         Ok((Self { peer, keypair, open_timeout, orders, board, server, identity }, streams))
     }
 
@@ -177,10 +175,17 @@ impl Host {
     /// # Errors
     /// If the host is shut down.
     pub async fn set_lists(&self, lists: &Lists) -> Result<usize, HostError> {
-        let (reply, answer) = oneshot::channel();
-        let order = Order::Lists(Rules::new(lists), reply);
-        self.orders.send(order).await.map_err(|_gone| HostError::Closed)?;
-        answer.await.map_err(|_gone| HostError::Closed)
+        let rules = Rules::new(lists);
+        loop {
+            let (reply, answer) = oneshot::channel();
+            let order = Order::Lists(rules.clone(), reply);
+            self.orders.send(order).await.map_err(|_gone| HostError::Closed)?;
+            match answer.await {
+                Ok(closed) => return Ok(closed),
+                Err(_dropped) if self.board.done.is_cancelled() => return Err(HostError::Closed),
+                Err(_dropped) => {} // by a swarm that failed over it: the next one has to know them too
+            }
+        }
     }
 
     /// Reads the certificate's files now, without waiting until it is seen that they changed.
@@ -285,6 +290,18 @@ impl Host {
     /// Established connections, both directions.
     pub fn connections(&self) -> usize {
         self.board.connections()
+    }
+
+    /// How often the host had to be built anew since it was started, after a defect or when nothing could be heard
+    /// any more: its connections were lost then, all else went on.
+    pub fn restarts(&self) -> u64 {
+        self.board.restarts()
+    }
+
+    /// Makes the host panic, for tests of what comes then.
+    #[doc(hidden)]
+    pub async fn panic_for_test(&self) {
+        let _ = self.orders.send(Order::Panic).await; // one that has ended does not panic
     }
 
     /// Returns once the host has ended, for whatever reason.

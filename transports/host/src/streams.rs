@@ -5,7 +5,10 @@ mod handler;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -28,7 +31,7 @@ use crate::{
 };
 use handler::Handler;
 
-/// What handlers need of the host; the same for all.
+/// What handlers need of the host; the same for all, whichever swarm carries them.
 #[derive(Debug)]
 pub(crate) struct Terms {
     /// Protocols taken from others.
@@ -37,6 +40,8 @@ pub(crate) struct Terms {
     pub(crate) limits: HostLimits,
     /// Where streams of others go.
     pub(crate) inbox: mpsc::Sender<ProtocolStream>,
+    /// Keys given to connections.
+    pub(crate) keys: AtomicU64,
 }
 
 /// What is known of one connection.
@@ -87,7 +92,6 @@ pub(crate) struct OpenRequest {
 #[derive(Debug)]
 pub(crate) struct Streams {
     terms: Arc<Terms>,
-    next_key: u64,
     connections: HashMap<ConnectionId, Arc<Facts>>,
     by_key: BTreeMap<ConnectionKey, ConnectionId>,
     requests: VecDeque<(PeerId, ConnectionId, OpenRequest)>,
@@ -96,10 +100,9 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn new(terms: Terms) -> Self {
+    pub(crate) fn new(terms: Arc<Terms>) -> Self {
         Self {
-            terms: Arc::new(terms),
-            next_key: 1,
+            terms,
             connections: HashMap::new(),
             by_key: BTreeMap::new(),
             requests: VecDeque::new(),
@@ -148,9 +151,14 @@ impl Streams {
     }
 
     fn arrive(&mut self, connection: ConnectionId, peer: PeerId, transport: &'static str) -> Handler {
-        let key = ConnectionKey(self.next_key);
-        self.next_key += 1;
-        let facts = Arc::new(Facts { key, peer, transport, heart: self.hearts.of(connection), agent: Mutex::default() });
+        let key = ConnectionKey(self.terms.keys.fetch_add(1, Ordering::Relaxed));
+        let facts = Arc::new(Facts {
+            key,
+            peer,
+            transport,
+            heart: self.hearts.of(connection),
+            agent: Mutex::default(),
+        });
         self.connections.insert(connection, facts.clone());
         self.by_key.insert(key, connection);
         Handler::new(self.terms.clone(), facts)

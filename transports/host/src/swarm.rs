@@ -2,16 +2,18 @@
 
 mod board;
 mod dialing;
+mod executor;
+mod factory;
 mod listening;
+mod supervisor;
 
 use std::{
-    collections::HashMap,
-    panic::AssertUnwindSafe,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use libp2p::{
     Multiaddr, Swarm,
     core::transport::ListenerId,
@@ -20,12 +22,12 @@ use libp2p::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tracing::{debug, error, warn};
 
 use crate::{
-    Rules,
+    Listen, Rules,
     behaviour::{Behaviour, BehaviourEvent},
     convert::{Target, clean_agent, in_full},
     guard::Naming,
@@ -34,16 +36,23 @@ use crate::{
 };
 
 pub(crate) use board::Board;
-use board::{ListenerOrder, locked};
+use board::{SocketIndex, locked};
 use dialing::dial_error;
 pub(crate) use dialing::{Job, Open, Reuse};
+pub(crate) use factory::Factory;
+use listening::Retry;
 pub(crate) use listening::with_peer;
+pub(crate) use supervisor::Supervisor;
 
 /// Time for the last packets of closed connections to leave when the host goes down.
 const LAST_PACKETS: Duration = Duration::from_millis(20);
 
 /// Time for connections to say goodbye when the host goes down.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connections whose tasks panicked after which the swarm is built anew: it never learns of their end, and
+/// counts them for ever.
+const MANY_BROKEN: usize = 64;
 
 /// What handles ask of the task.
 #[derive(Debug)]
@@ -53,6 +62,8 @@ pub(crate) enum Order {
     Announce(Vec<Multiaddr>),
     /// Let these in from now on; says how many connections were closed for it.
     Lists(Rules, oneshot::Sender<usize>),
+    /// For tests of what comes then.
+    Panic,
 }
 
 /// The task's state.
@@ -61,52 +72,76 @@ pub(crate) struct Task {
     board: Arc<Board>,
     /// Tells the transports on whose word is dialed.
     naming: Naming,
-    orders: mpsc::Receiver<Order>,
-    listeners: HashMap<ListenerId, ListenerOrder>,
+    /// What is to be listened on, with real ports once bound.
+    sockets: Vec<Listen>,
+    listeners: HashMap<ListenerId, SocketIndex>,
+    /// Sockets without a listener.
+    unbound: BTreeMap<SocketIndex, Retry>,
     /// Dials under way; the gate bounds them.
     dials: HashMap<ConnectionId, (Target, Job)>,
 }
 
+/// Why a swarm is of no use any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failed {
+    #[error("every listener is gone")]
+    Deaf,
+    #[error("the tasks of {0} connections panicked")]
+    Broken(usize),
+}
+
 impl Task {
-    pub(crate) fn new(
-        swarm: Swarm<Behaviour>,
-        naming: Naming,
-        board: Arc<Board>,
-        orders: mpsc::Receiver<Order>,
-    ) -> Self {
-        Self { swarm, board, naming, orders, listeners: HashMap::new(), dials: HashMap::new() }
-    }
-
-    /// Runs until it is stopped, every handle is gone, or something panics; then marks the host as ended.
-    pub(crate) async fn supervise(self) {
-        let board = self.board.clone();
-        let _ended = board.done.clone().drop_guard();
-        if AssertUnwindSafe(self.run()).catch_unwind().await.is_err() {
-            error!("the libp2p host panicked and has ended");
+    fn new(swarm: Swarm<Behaviour>, naming: Naming, board: Arc<Board>) -> Self {
+        Self {
+            swarm,
+            board,
+            naming,
+            sockets: Vec::new(),
+            listeners: HashMap::new(),
+            unbound: BTreeMap::new(),
+            dials: HashMap::new(),
         }
-        board.connections.store(0, Ordering::Relaxed);
-        locked(&board.addresses).clear();
     }
 
-    async fn run(mut self) {
+    /// Runs until it is stopped or every handle is gone.
+    async fn run(&mut self, orders: &mut mpsc::Receiver<Order>) -> Result<(), Failed> {
         loop {
             self.close_asked();
+            let broken = self.board.broken();
+            if broken >= MANY_BROKEN {
+                return Err(Failed::Broken(broken));
+            }
             tokio::select! {
                 biased;
                 () = self.board.stop.cancelled() => break,
                 () = self.board.work.notified() => {}
-                order = self.orders.recv() => match order {
-                    Some(Order::Open(open)) => self.open(open),
-                    Some(Order::Announce(addresses)) => self.announce(addresses),
-                    Some(Order::Lists(rules, reply)) => {
-                        let _ = reply.send(self.set_rules(rules)); // who asked may have gone
-                    }
+                () = until(self.next_bind()) => self.bind_due(),
+                order = orders.recv() => match order {
+                    Some(order) => self.carry_out(order),
                     None => break,
                 },
-                event = self.swarm.select_next_some() => self.handle(event),
+                event = self.swarm.select_next_some() => {
+                    let closed = matches!(event, SwarmEvent::ListenerClosed { .. });
+                    self.handle(event);
+                    if closed && self.listeners.is_empty() {
+                        return Err(Failed::Deaf);
+                    }
+                }
             }
         }
         self.go_down().await;
+        Ok(())
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Open(open) => self.open(open),
+            Order::Announce(addresses) => self.announce(addresses),
+            Order::Lists(rules, reply) => {
+                let _ = reply.send(self.set_rules(rules)); // who asked may have gone
+            }
+            Order::Panic => panic!("a test asked for it"),
+        }
     }
 
     fn close_asked(&mut self) {
@@ -118,7 +153,7 @@ impl Task {
         }
     }
 
-    async fn go_down(mut self) {
+    async fn go_down(&mut self) {
         for listener in self.listeners.keys() {
             self.swarm.remove_listener(*listener);
         }
@@ -191,7 +226,7 @@ impl Task {
             }
             SwarmEvent::ListenerError { error, .. } => warn!(reason = in_full(&error), "listener error"),
             SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
-                addresses.iter().for_each(|address| self.remove_address(listener_id, address));
+                self.listener_closed(listener_id, &addresses);
                 let reason = reason.err().map_or_else(|| "closed".to_owned(), |error| in_full(&error));
                 error!(reason, "a listener is gone");
             }
@@ -225,5 +260,12 @@ impl Task {
 
     fn count(&self) {
         self.board.connections.store(self.swarm.behaviour().streams.len(), Ordering::Relaxed);
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -17,21 +17,24 @@ use crate::ConnectionKey;
 /// What the task shows to the handles.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
-    pub(super) addresses: Mutex<BTreeMap<ListenerOrder, Vec<Multiaddr>>>,
+    pub(super) addresses: Mutex<BTreeMap<SocketIndex, Vec<Multiaddr>>>,
     /// What others are told.
     external: Mutex<Vec<Multiaddr>>,
     /// Connections to close, until the task looks.
     pub(super) closing: Mutex<BTreeSet<ConnectionKey>>,
     pub(super) work: Notify,
     pub(super) connections: AtomicUsize,
+    restarts: AtomicU64,
+    /// Tasks of connections that panicked, since the swarm was built.
+    broken: AtomicUsize,
     /// Asks the task to end.
     pub(crate) stop: CancellationToken,
     /// The task has ended.
     pub(crate) done: CancellationToken,
 }
 
-/// Listeners in the order in which they were configured.
-pub(super) type ListenerOrder = usize;
+/// Sockets to listen on, in the order in which they were configured; those of IPv4 before those of IPv6.
+pub(super) type SocketIndex = usize;
 
 impl Board {
     pub(crate) fn addresses(&self) -> Vec<Multiaddr> {
@@ -48,6 +51,33 @@ impl Board {
 
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// How often the swarm was built anew.
+    pub(crate) fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Forgets what was true of a swarm that is no more.
+    pub(super) fn clear(&self) {
+        self.connections.store(0, Ordering::Relaxed);
+        self.broken.store(0, Ordering::Relaxed);
+        locked(&self.addresses).clear();
+        locked(&self.closing).clear();
+    }
+
+    pub(super) fn count_restart(&self) -> u64 {
+        self.restarts.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Notes that the task of a connection panicked.
+    pub(super) fn broke(&self) {
+        self.broken.fetch_add(1, Ordering::Relaxed);
+        self.work.notify_one();
+    }
+
+    pub(super) fn broken(&self) -> usize {
+        self.broken.load(Ordering::Relaxed)
     }
 
     pub(crate) fn close(&self, connection: ConnectionKey) {
