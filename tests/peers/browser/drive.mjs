@@ -1,11 +1,12 @@
 // Opens the page in a headless Chromium and says what is in it, as JSON lines.
 //
-// usage: node drive.mjs [--files FOLDER] [--loads N] [--heads N] [--spki HASH] [--expect-failure] LINK...
+// usage: node drive.mjs [--files FOLDER] [--loads N] [--heads N] [--trust CERTIFICATE] [--picture FILE] [--expect-failure] LINK...
 //
 // LINK is a URL of the page, or only its fragment: then the page is served from FOLDER. Each load is a fresh browser
 // context: no cache, no session. Prints for each link `verified` (the first load's texts and every load's times) and
 // `head` for each of --heads new heads after it; `trouble` where the page says that something is wrong. Ends with 0 if
 // all went as expected.
+import { X509Certificate, createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { delimiter, join } from 'node:path'
@@ -18,7 +19,7 @@ const { values: options, positionals: links } = parseArgs({
     files: { type: 'string' },
     loads: { type: 'string', default: '1' },
     heads: { type: 'string', default: '0' },
-    spki: { type: 'string' },
+    trust: { type: 'string' },
     picture: { type: 'string' },
     'expect-failure': { type: 'boolean', default: false }
   }
@@ -141,8 +142,11 @@ async function run (browser, link, url) {
 
 const home = options.files === undefined ? undefined : await serve(options.files)
 const flags = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', '--no-first-run']
-// WebTransport and TLS of a certificate that only this test knows.
-if (options.spki !== undefined) flags.push(`--ignore-certificate-errors-spki-list=${options.spki}`)
+if (options.trust !== undefined) {
+  // Chromium takes a certificate that nobody signed by the hash of its key.
+  const key = new X509Certificate(readFileSync(options.trust)).publicKey.export({ type: 'spki', format: 'der' })
+  flags.push(`--ignore-certificate-errors-spki-list=${createHash('sha256').update(key).digest('base64')}`)
+}
 const browser = await chromium.launch({ executablePath: browserProgram(), args: flags })
 emit({ event: 'browser', version: browser.version() })
 let good = true

@@ -30,6 +30,8 @@ pub(super) struct Workshop {
     pub(super) ethereumjs: PathBuf,
     /// Folder of the js-libp2p light peer with its packages.
     pub(super) libp2p_js: PathBuf,
+    /// Folder of the page's sources, its build and its driver, with their packages.
+    pub(super) browser: PathBuf,
     /// Folder of the discv5 node on @chainsafe/discv5 with its packages.
     pub(super) discv5_js: PathBuf,
     /// Folder of the packages that read and write node records.
@@ -60,6 +62,7 @@ impl Workshop {
         go(&peers.join("go-libp2p"), &bin.join("go-libp2p"), ".").await?;
         let ethereumjs = npm(&peers.join("ethereumjs"), &cache.join("ethereumjs")).await?;
         let libp2p_js = npm(&peers.join("libp2p-js"), &cache.join("libp2p-js")).await?;
+        let browser = npm(&peers.join("browser"), &cache.join("browser")).await?;
         let discv5_js = npm(&peers.join("discv5-js"), &cache.join("discv5-js")).await?;
         let records_js = npm(&peers.join("records-js"), &cache.join("records-js")).await?;
         Ok(Self {
@@ -74,6 +77,7 @@ impl Workshop {
             go_libp2p: bin.join("go-libp2p"),
             ethereumjs,
             libp2p_js,
+            browser,
             discv5_js,
             records_js,
         })
