@@ -60,7 +60,13 @@ pub(super) const STALL: Duration = Duration::from_secs(60);
 /// Time to say goodbye on a stream that the peer has ended.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-type Event = ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, (), Finding>;
+/// Time after which the swarm forgets a stream that we asked for. We give it up before; its clock is not tokio's.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Numbers the streams that we ask for: of those that were given up nothing is heard.
+type Attempt = u64;
+
+type Event = ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, Attempt, Finding>;
 
 /// The handler of one connection.
 pub(crate) struct Handler {
@@ -72,8 +78,9 @@ pub(crate) struct Handler {
     interval: Duration,
     /// When the rest before the next ping began; `None` if that is due at once.
     resting_since: Option<Instant>,
-    /// When the next ping is due.
+    /// When the next ping is due, or when a stream for it is no longer waited for.
     alarm: Pin<Box<Sleep>>,
+    attempt: Attempt,
     /// To be told.
     finding: Option<Finding>,
 }
@@ -106,6 +113,7 @@ impl Handler {
             heart,
             resting_since: None,
             alarm: Box::pin(sleep_until(Instant::now())),
+            attempt: 0,
             finding: None,
         }
     }
@@ -122,11 +130,7 @@ impl Handler {
                     match stream.take() {
                         Some(stream) => self.ask(stream, Opened::Before),
                         None => {
-                            self.asking = Asking::Opening;
-                            let protocol = self.listen_protocol().with_timeout(self.timeout());
-                            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
-                                protocol,
-                            });
+                            return Poll::Ready(self.open());
                         }
                     }
                 }
@@ -141,7 +145,11 @@ impl Handler {
                         Err(AskError::Stream(error)) => self.lose(&error, opened),
                     }
                 }
-                Asking::Opening | Asking::Never => return Poll::Pending,
+                Asking::Opening => {
+                    ready!(self.alarm.as_mut().poll(cx));
+                    self.miss();
+                }
+                Asking::Never => return Poll::Pending,
             }
         }
     }
@@ -154,6 +162,17 @@ impl Handler {
                 self.alarm.as_mut().reset(since + interval);
             }
         }
+    }
+
+    fn open(&mut self) -> Event {
+        self.asking = Asking::Opening;
+        self.resting_since = None;
+        let given_up = Instant::now() + self.timeout();
+        self.alarm.as_mut().reset(given_up);
+        self.attempt += 1;
+        let protocol =
+            SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), self.attempt).with_timeout(OPEN_TIMEOUT);
+        ConnectionHandlerEvent::OutboundSubstreamRequest { protocol }
     }
 
     fn ask(&mut self, stream: Stream, opened: Opened) {
@@ -195,6 +214,10 @@ impl Handler {
         }
     }
 
+    fn awaits(&self, attempt: Attempt) -> bool {
+        matches!(self.asking, Asking::Opening) && attempt == self.attempt
+    }
+
     fn not_opened(&mut self, error: StreamUpgradeError<Infallible>) {
         match error {
             StreamUpgradeError::NegotiationFailed => {
@@ -223,7 +246,7 @@ impl ConnectionHandler for Handler {
     type InboundProtocol = ReadyUpgrade<StreamProtocol>;
     type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
     type InboundOpenInfo = ();
-    type OutboundOpenInfo = ();
+    type OutboundOpenInfo = Attempt;
 
     fn listen_protocol(&self) -> SubstreamProtocol<ReadyUpgrade<StreamProtocol>> {
         SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ()).with_timeout(TIMEOUT)
@@ -240,7 +263,7 @@ impl ConnectionHandler for Handler {
 
     fn on_connection_event(
         &mut self,
-        event: ConnectionEvent<'_, ReadyUpgrade<StreamProtocol>, ReadyUpgrade<StreamProtocol>>,
+        event: ConnectionEvent<'_, ReadyUpgrade<StreamProtocol>, ReadyUpgrade<StreamProtocol>, (), Attempt>,
     ) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
@@ -251,13 +274,17 @@ impl ConnectionHandler for Handler {
                 }
                 self.answering.push_back(answer(stream).boxed());
             }
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) => {
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, info })
+                if self.awaits(info) =>
+            {
                 let mut stream = protocol;
                 stream.ignore_for_keep_alive();
                 self.ask(stream, Opened::Now);
             }
-            ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => self.not_opened(error),
-            _ => {} // addresses and lists of protocols
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { error, info }) if self.awaits(info) => {
+                self.not_opened(error);
+            }
+            _ => {} // streams that were given up, addresses and lists of protocols
         }
     }
 }

@@ -1,21 +1,21 @@
 //! Our behaviour against a peer that opens ping streams by hand, and takes pings or not. In memory, with time
 //! that jumps to the next timer once nothing else is to do.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{
     Stream, Swarm, SwarmBuilder, Transport,
     core::{transport::MemoryTransport, upgrade::Version},
     noise,
-    swarm::{NetworkBehaviour, SwarmEvent},
+    swarm::{Config, NetworkBehaviour, SwarmEvent},
     yamux,
 };
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
 };
-use tokio_util::compat::TokioAsyncReadCompatExt;
+use tokio_util::{compat::TokioAsyncReadCompatExt, sync::CancellationToken};
 
 use super::{
     Behaviour, Event, Finding,
@@ -216,6 +216,23 @@ async fn peer_that_takes_pings_and_never_answers_is_silent() {
     assert!((Duration::from_secs(40)..Duration::from_secs(42)).contains(&passed), "{passed:?}");
 }
 
+/// Nothing at all comes from it, so no stream for the second ping is agreed on either.
+#[tokio::test(start_paused = true)]
+async fn peer_that_is_gone_without_a_word_is_silent() {
+    let mut pair = Pair::start(Pingable::Yes).await;
+    let mut stream = pair.taken().await;
+    echo(&mut stream).await;
+    let start = Instant::now();
+
+    sleep(Duration::from_secs(1)).await; // the answer gets through
+    pair.frozen.cancel();
+
+    assert_eq!(pair.finding().await, Finding::Silent);
+
+    let passed = start.elapsed();
+    assert!((Duration::from_secs(55)..Duration::from_secs(56)).contains(&passed), "{passed:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn ping_stream_that_stalls_is_ended() {
     let (ours, theirs) = tokio::io::duplex(PAYLOAD);
@@ -278,6 +295,8 @@ struct Pair {
     opened: mpsc::Receiver<Stream>,
     taken: mpsc::Receiver<Stream>,
     hearts: Hearts,
+    /// The peer does nothing any more, and keeps its end of the connection.
+    frozen: CancellationToken,
 }
 
 impl Pair {
@@ -309,9 +328,13 @@ impl Pair {
         let (asked, mut asks) = mpsc::channel(64);
         let (give_opened, opened) = mpsc::channel(64);
         let (give_taken, taken) = mpsc::channel(64);
+        let frozen = CancellationToken::new();
+        let freeze = frozen.clone();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
+                    biased;
+                    () = freeze.cancelled() => pending().await,
                     Some(()) = asks.recv() => theirs.behaviour_mut().open(peer),
                     event = theirs.select_next_some() => match event {
                         SwarmEvent::Behaviour(Made::Opened(stream)) => {
@@ -326,7 +349,7 @@ impl Pair {
                 }
             }
         });
-        Self { findings, asked, opened, taken, hearts }
+        Self { findings, asked, opened, taken, hearts, frozen }
     }
 
     fn heart(&self) -> Heart {
@@ -361,6 +384,9 @@ fn swarm<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
         .expect("transport")
         .with_behaviour(|_| behaviour)
         .expect("behaviour")
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3600)))
+        // Connections live in the swarm, so that they stop with it.
+        .with_swarm_config(|_| {
+            Config::without_executor().with_idle_connection_timeout(Duration::from_secs(3600))
+        })
         .build()
 }
