@@ -21,14 +21,14 @@ use std::{
 use anyhow::{Context, bail};
 /// A transport that both sides of a comparison have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
+enum Way {
     Tcp,
     WebSocket,
     Quic,
     WebTransport,
 }
 
-impl Transport {
+impl Way {
     const ALL: [Self; 4] = [Self::Tcp, Self::WebSocket, Self::Quic, Self::WebTransport];
 
     fn name(self) -> &'static str {
@@ -103,7 +103,7 @@ struct Arguments {
     rounds: usize,
     times: usize,
     connections: usize,
-    transports: Vec<Transport>,
+    transports: Vec<Way>,
 }
 
 /// Runs what the command line says.
@@ -138,7 +138,7 @@ fn read(arguments: &[String]) -> anyhow::Result<Arguments> {
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         if !argument.starts_with("--") {
-            read.transports.push(Transport::parse(argument)?);
+            read.transports.push(Way::parse(argument)?);
             continue;
         }
         let value = arguments.next().with_context(|| format!("{argument} needs a value"))?;
@@ -151,7 +151,7 @@ fn read(arguments: &[String]) -> anyhow::Result<Arguments> {
         }
     }
     if read.transports.is_empty() {
-        read.transports = Transport::ALL.to_vec();
+        read.transports = Way::ALL.to_vec();
     }
     Ok(read)
 }

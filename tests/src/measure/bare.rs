@@ -16,7 +16,7 @@ use libp2p::{
     tcp, websocket, yamux,
 };
 
-use super::{Transport, left_alone, say_ready};
+use super::{Way, left_alone, say_ready};
 
 const STREAMS: u32 = 64;
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -34,7 +34,7 @@ struct Behaviour {
 }
 
 /// Listens until it is left alone.
-pub(super) async fn listen(transport: Transport) -> anyhow::Result<()> {
+pub(super) async fn listen(transport: Way) -> anyhow::Result<()> {
     let key = Keypair::generate_secp256k1();
     let peer = key.public().to_peer_id();
     let behaviour = Behaviour {
@@ -63,20 +63,20 @@ fn with_peer(address: Multiaddr, peer: PeerId) -> String {
     if text.contains("/p2p/") { text } else { format!("{text}/p2p/{peer}") }
 }
 
-fn build(transport: Transport, key: &Keypair) -> anyhow::Result<Boxed<(PeerId, StreamMuxerBox)>> {
+fn build(transport: Way, key: &Keypair) -> anyhow::Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let tcp = tcp::tokio::Transport::new(tcp::Config::default());
     let mut muxer = yamux::Config::default();
     muxer.set_max_num_streams(STREAMS as usize);
     Ok(match transport {
-        Transport::Tcp => {
+        Way::Tcp => {
             tcp.upgrade(Version::V1Lazy).authenticate(noise::Config::new(key)?).multiplex(muxer).boxed()
         }
-        Transport::WebSocket => websocket::Config::new(tcp)
+        Way::WebSocket => websocket::Config::new(tcp)
             .upgrade(Version::V1Lazy)
             .authenticate(noise::Config::new(key)?)
             .multiplex(muxer)
             .boxed(),
-        Transport::Quic => {
+        Way::Quic => {
             let mut config = quic::Config::new(key);
             config.max_concurrent_stream_limit = STREAMS;
             config.max_stream_data = STREAM_WINDOW;
@@ -86,7 +86,7 @@ fn build(transport: Transport, key: &Keypair) -> anyhow::Result<Boxed<(PeerId, S
             let quic = quic::tokio::Transport::new(config);
             quic.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection))).boxed()
         }
-        Transport::WebTransport => {
+        Way::WebTransport => {
             let mut config = webtransport::Config::new(key)?;
             config.limits.connections = usize::MAX;
             config.limits.connections_of_one = usize::MAX;

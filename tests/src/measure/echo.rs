@@ -5,19 +5,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use causeway_host::{Host, HostConfig, Listen, ProtocolStream};
 use causeway_wire::Capability;
 
-use super::{Transport, left_alone, say_ready};
+use super::{Way, left_alone, say_ready};
 use crate::house::fresh_key;
 
 /// Listens until it is left alone.
-pub(super) async fn listen(transport: Transport) -> anyhow::Result<()> {
+pub(super) async fn listen(transport: Way) -> anyhow::Result<()> {
     let protocol = Capability::new("echo", 1);
     let mut config = HostConfig::new(fresh_key().to_secret_bytes(), vec![protocol]);
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.listen = vec![match transport {
-        Transport::Tcp => Listen::Tcp(addr),
-        Transport::WebSocket => Listen::WebSocket(addr),
-        Transport::Quic => Listen::Quic(addr),
-        Transport::WebTransport => Listen::WebTransport(addr),
+        Way::Tcp => Listen::Tcp(addr),
+        Way::WebSocket => Listen::WebSocket(addr),
+        Way::Quic => Listen::Quic(addr),
+        Way::WebTransport => Listen::WebTransport(addr),
     }];
     let (host, mut streams) = Host::start(config).await?;
     say_ready(&host.addresses());

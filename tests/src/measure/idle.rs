@@ -1,11 +1,11 @@
 //! Resident memory of idle peers: light peers of `causeway run` that have greeted, beside plain connections of a
 //! bare rust-libp2p listener, from the same go-libp2p.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, ensure};
 
-use super::{Arguments, Place, Transport};
+use super::{Arguments, Place, Way};
 use crate::{load::resident_kib, program::Program};
 
 /// How long all peers may take to come.
@@ -55,13 +55,13 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bare(place: &Place, transport: Transport) -> anyhow::Result<Side> {
+async fn bare(place: &Place, transport: Way) -> anyhow::Result<Side> {
     let arguments = ["listen-bare", transport.name()].map(str::to_owned);
     let listener = Program::start(&place.own, place.logs(), "bare", &arguments).await?;
     Ok(Side { name: "bare rust-libp2p", listener, crowd: vec!["-what=plain".to_owned()] })
 }
 
-async fn causeway(place: &Place, geth: &Program, genesis: &PathBuf) -> anyhow::Result<Side> {
+async fn causeway(place: &Place, geth: &Program, genesis: &Path) -> anyhow::Result<Side> {
     let genesis = genesis.display().to_string();
     let enode = geth.says("enode")?;
     let datadir = place.logs().join("causeway-data").display().to_string();
@@ -98,7 +98,7 @@ async fn causeway(place: &Place, geth: &Program, genesis: &PathBuf) -> anyhow::R
 
 impl Side {
     /// Resident memory before and after everybody came, KiB.
-    async fn measure(self, place: &Place, transport: Transport, count: usize) -> anyhow::Result<(u64, u64)> {
+    async fn measure(self, place: &Place, transport: Way, count: usize) -> anyhow::Result<(u64, u64)> {
         let address = self.listener.multiaddr(|multiaddr| transport.is(multiaddr))?;
         let _first = self.come(place, &address, FIRST).await?;
         tokio::time::sleep(SETTLE).await;

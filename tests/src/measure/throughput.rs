@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::Value;
 
-use super::{Arguments, Place, Transport, median};
+use super::{Arguments, Place, Way, median};
 use crate::{load::cpu_seconds, program::Program};
 
 /// How long all echoes of a round may take.
@@ -40,7 +40,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn one(place: &Place, transport: Transport, arguments: &Arguments) -> anyhow::Result<Vec<String>> {
+async fn one(place: &Place, transport: Way, arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     let ours = ["listen-echo", transport.name()].map(str::to_owned);
     let theirs = ["echo", "-listen", transport.multiaddr()].map(str::to_owned);
     let ours = Program::start(&place.own, place.logs(), "causeway-echo", &ours).await?;
@@ -81,7 +81,7 @@ async fn one(place: &Place, transport: Transport, arguments: &Arguments) -> anyh
 
 async fn side(
     place: &Place,
-    transport: Transport,
+    transport: Way,
     times: usize,
     name: &'static str,
     listener: Program,
