@@ -1,6 +1,6 @@
 //! The arguments of `causeway light`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use clap::{Args, Subcommand};
@@ -39,6 +39,10 @@ pub(crate) struct LightArgs {
     /// and the later it is noticed that the server is gone.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=600))]
     pub(crate) heartbeat: u64,
+    /// Certificates that are trusted for WebSocket over TLS beside those of the web, as a PEM file: for a relay
+    /// with a certificate of its own making.
+    #[arg(long = "tls.root", global = true, value_name = "FILE")]
+    pub(crate) tls_root: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -15,7 +15,6 @@ use causeway_pool::{Named, Source};
 use causeway_records::{Enode, Reach};
 use causeway_transports::Transports;
 use causeway_verify::ChainSpec;
-use causeway_wire::heartbeat;
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -25,7 +24,7 @@ use crate::{
     app::{self, Relay, RelayConfig},
     cli::{BlockArg, DevArgs, Profile},
     identity,
-    light::{LightPeer, Server},
+    light::{LightConfig, LightPeer, Server},
     page,
     peering::Peering,
     ports::{self, Ports},
@@ -164,7 +163,7 @@ async fn check(
     print_line(&format!("light peer over {name}: {multiaddr}"));
     let begun = Instant::now();
     let server = Server::parse(&multiaddr, None, Reach::Local)?;
-    let peer = LightPeer::connect(&server, Arc::clone(spec), None, None, heartbeat::DEFAULT).await?;
+    let peer = LightPeer::connect(&server, LightConfig::new(Arc::clone(spec))).await?;
     let line = |what: &str, begun: Instant, object: &Value, told: String| {
         let took = begun.elapsed().as_secs_f64() * 1000.0;
         let by = object["by"].as_str().unwrap_or_default().split(';').next().unwrap_or_default().to_owned();

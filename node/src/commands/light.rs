@@ -5,6 +5,7 @@ use std::{process::ExitCode, str::FromStr, sync::Arc, time::Duration};
 use alloy_primitives::B512;
 use anyhow::{Context, bail};
 use causeway_records::{Enode, Reach};
+use causeway_transports::read_roots;
 use causeway_verify::Quorum;
 use causeway_wire::NodeKey;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::{explain, print_line, stop_signal};
 use crate::{
     cli::{BlockArg, LightArgs, LightCommand},
-    light::{LightPeer, Server},
+    light::{LightConfig, LightPeer, Server},
     network,
 };
 
@@ -25,10 +26,20 @@ pub(crate) async fn run(args: LightArgs) -> anyhow::Result<ExitCode> {
     let reach = if args.local { Reach::Local } else { Reach::Public };
     let server = Server::parse(&args.address, args.name_server, reach)?;
     let quorum = quorum(&args.trusted, args.fraction)?;
+    let trusted_roots = match &args.tls_root {
+        Some(file) => read_roots(file).context("--tls.root")?,
+        None => Vec::new(),
+    };
+    let config = LightConfig {
+        checkpoint: args.network.checkpoint,
+        quorum,
+        heartbeat: Duration::from_secs(args.heartbeat),
+        trusted_roots,
+        ..LightConfig::new(spec)
+    };
     let patience = Duration::from_secs(args.timeout.max(1));
     let outcome = async {
-        let heartbeat = Duration::from_secs(args.heartbeat);
-        let connect = LightPeer::connect(&server, spec, args.network.checkpoint, quorum, heartbeat);
+        let connect = LightPeer::connect(&server, config);
         let peer = tokio::time::timeout(patience, connect).await.context("the server took too long")??;
         let outcome = match &args.command {
             LightCommand::Watch => watch(&peer, args.json).await,

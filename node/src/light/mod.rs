@@ -37,21 +37,45 @@ pub(crate) struct LightPeer {
     root: String,
 }
 
+/// What a light peer goes by.
+#[derive(Debug)]
+pub(crate) struct LightConfig {
+    /// The chain.
+    pub(crate) spec: Arc<ChainSpec>,
+    /// A trusted block to follow headers from; else genesis.
+    pub(crate) checkpoint: Option<(u64, B256)>,
+    /// Who must have signed a head.
+    pub(crate) quorum: Option<Quorum>,
+    /// Time between two pings, which the server is asked for.
+    pub(crate) heartbeat: Duration,
+    /// Roots for WebSocket over TLS, beside those of the web.
+    pub(crate) trusted_roots: Vec<Vec<u8>>,
+}
+
+impl LightConfig {
+    /// A light peer that trusts the genesis block and nothing else.
+    pub(crate) fn new(spec: Arc<ChainSpec>) -> Self {
+        Self {
+            spec,
+            checkpoint: None,
+            quorum: None,
+            heartbeat: heartbeat::DEFAULT,
+            trusted_roots: Vec::new(),
+        }
+    }
+}
+
 impl LightPeer {
-    /// Connects, asks for that time between two pings, and follows the chain to the server's head.
+    /// Connects and follows the chain to the server's head.
     ///
     /// # Errors
     /// If the server cannot be reached, is on another chain, or shows a chain that does not verify.
-    pub(crate) async fn connect(
-        server: &Server,
-        spec: Arc<ChainSpec>,
-        checkpoint: Option<(u64, B256)>,
-        quorum: Option<Quorum>,
-        interval: Duration,
-    ) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(server: &Server, config: LightConfig) -> anyhow::Result<Self> {
+        let LightConfig { spec, checkpoint, quorum, heartbeat: interval, trusted_roots } = config;
         let mut config = ports::transports_config(identity::generate(), None);
         config.dial_guard = server.dial_guard();
         config.limits.libp2p.heartbeat = interval;
+        config.trusted_roots = trusted_roots;
         let (transports, _) = Transports::start(config).await.context("starting the network stacks")?;
         let tasks = TaskTracker::new();
         let mut client = app::client_config(&spec, spec.genesis.timestamp);
