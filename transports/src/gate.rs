@@ -2,16 +2,13 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    hash::Hash,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use causeway_host::{Denied, Rules};
-
-/// Addresses remembered. When more come, those without an open connection are forgotten, and with them how
-/// fast they came.
-const MAX_SOURCES: usize = 4096;
+use causeway_host::{Denied, HandshakeRate, Rules, TooFast};
 
 /// Why a connection is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,10 +17,8 @@ pub(crate) enum GateError {
     TooMany { limit: usize },
     #[error("{limit} connections from this address's network are open")]
     TooManyOfNetwork { limit: usize },
-    #[error("more than {limit} new connections a second from this address")]
-    TooFast { limit: u32 },
-    #[error("connections from {limit} addresses are open")]
-    Full { limit: usize },
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
     #[error(transparent)]
     Denied(#[from] Denied),
 }
@@ -48,11 +43,12 @@ pub(crate) struct Gate {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+/// Open connections; no entry where there are none.
+#[derive(Debug)]
 struct State {
-    sources: HashMap<Source, Seen>,
-    /// Open connections; no entry where there are none.
+    sources: HashMap<Source, usize>,
     networks: HashMap<Network, usize>,
+    rate: HandshakeRate,
 }
 
 /// An address without what one host can change at will.
@@ -78,14 +74,6 @@ impl Source {
     }
 }
 
-#[derive(Debug)]
-struct Seen {
-    open: usize,
-    /// Connections it may still make at once.
-    tokens: u32,
-    refilled: Instant,
-}
-
 /// A connection that was let in; leaves when dropped.
 #[derive(Debug)]
 pub(crate) struct Passed {
@@ -95,7 +83,9 @@ pub(crate) struct Passed {
 
 impl Gate {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, state: Arc::default() }
+        let rate = HandshakeRate::new(bounds.rate);
+        let state = State { sources: HashMap::new(), networks: HashMap::new(), rate };
+        Self { bounds, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Lets a connection from `ip` in, unless `rules` deny it. Loopback has no limits (that is the user's own
@@ -106,30 +96,21 @@ impl Gate {
             return Ok(Passed { gate: self.clone(), source: None });
         };
         let mut state = self.lock();
-        let State { sources, networks } = &mut *state;
-        if sources.len() >= MAX_SOURCES && !sources.contains_key(&source) {
-            sources.retain(|_, seen| seen.open > 0);
-            if sources.len() >= MAX_SOURCES {
-                return Err(GateError::Full { limit: MAX_SOURCES });
-            }
-        }
+        let State { sources, networks, rate } = &mut *state;
         let network = source.network();
-        let limit = match network {
+        let of_network = match network {
             Network::V4(_) => self.bounds.of_ipv4_24,
             Network::V6(_) => self.bounds.of_ipv6_56,
         };
-        let Bounds { of_source, rate, .. } = self.bounds;
-        let burst = rate.saturating_mul(2);
-        let seen = sources.entry(source).or_insert_with(|| Seen { open: 0, tokens: burst, refilled: now });
-        seen.refill(rate, burst, now);
-        if seen.open >= of_source {
+        let Bounds { of_source, .. } = self.bounds;
+        if sources.get(&source).is_some_and(|open| *open >= of_source) {
             return Err(GateError::TooMany { limit: of_source });
         }
-        if networks.get(&network).is_some_and(|open| *open >= limit) {
-            return Err(GateError::TooManyOfNetwork { limit });
+        if networks.get(&network).is_some_and(|open| *open >= of_network) {
+            return Err(GateError::TooManyOfNetwork { limit: of_network });
         }
-        seen.tokens = seen.tokens.checked_sub(1).ok_or(GateError::TooFast { limit: rate })?;
-        seen.open += 1;
+        rate.take(ip, now)?;
+        *sources.entry(source).or_default() += 1;
         *networks.entry(network).or_default() += 1;
         Ok(Passed { gate: self.clone(), source: Some(source) })
     }
@@ -139,29 +120,20 @@ impl Gate {
     }
 }
 
-impl Seen {
-    fn refill(&mut self, rate: u32, burst: u32, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.refilled);
-        let whole = u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX);
-        if whole > 0 {
-            self.tokens = self.tokens.saturating_add(rate.saturating_mul(whole)).min(burst);
-            self.refilled += Duration::from_secs(u64::from(whole));
-        }
-    }
-}
-
 impl Drop for Passed {
     fn drop(&mut self) {
         let Some(source) = self.source else { return };
         let mut state = self.gate.lock();
-        if let Some(seen) = state.sources.get_mut(&source) {
-            seen.open = seen.open.saturating_sub(1);
-        }
-        if let Entry::Occupied(mut open) = state.networks.entry(source.network()) {
-            *open.get_mut() -= 1; // an entry stands for at least one
-            if *open.get() == 0 {
-                open.remove();
-            }
+        leave(&mut state.sources, source);
+        leave(&mut state.networks, source.network());
+    }
+}
+
+fn leave<K: Eq + Hash>(open: &mut HashMap<K, usize>, key: K) {
+    if let Entry::Occupied(mut count) = open.entry(key) {
+        *count.get_mut() -= 1; // an entry stands for at least one
+        if *count.get() == 0 {
+            count.remove();
         }
     }
 }
@@ -179,6 +151,8 @@ fn source_of(ip: IpAddr) -> Option<Source> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const STRANGER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1));
@@ -257,10 +231,9 @@ mod tests {
 
         let passed = |now| (0..50).filter(|_| door.pass(STRANGER, now).is_ok()).count();
 
-        assert_eq!(passed(now), 10);
-        assert_eq!(passed(now + Duration::from_millis(900)), 0);
+        assert_eq!(passed(now), 20);
         assert_eq!(passed(now + Duration::from_secs(1)), 5);
-        assert_eq!(passed(now + Duration::from_secs(1_000_000)), 10);
+        assert_eq!(door.pass(STRANGER, now).err(), Some(GateError::TooFast(TooFast::Source { limit: 5 })));
     }
 
     #[test]
@@ -287,14 +260,15 @@ mod tests {
     }
 
     #[test]
-    fn many_sources_are_forgotten_not_collected() {
+    fn nothing_is_remembered_of_who_left() {
         let door = gate(1, 1);
         let now = Instant::now();
-        for number in 0..3 * MAX_SOURCES as u32 {
+        for number in 0..1000_u32 {
             let [_, a, b, c] = number.to_be_bytes();
             drop(door.pass(IpAddr::from([11, a, b, c]), now).expect("passes"));
         }
 
-        assert!(door.0.lock().sources.len() <= MAX_SOURCES);
+        let state = door.0.lock();
+        assert_eq!(state.sources.len() + state.networks.len(), 0);
     }
 }

@@ -35,7 +35,7 @@ pub struct Limits {
     pub devp2p_per_ipv4_24: usize,
     /// RLPx connections from one IPv6 /56, pending ones included. Loopback is exempt.
     pub devp2p_per_ipv6_56: usize,
-    /// New RLPx connections a second from one IPv4 address or IPv6 /64; twice as many at once. Loopback is
+    /// New RLPx connections a second from one IPv4 address or IPv6 /64; four times as many at once. Loopback is
     /// exempt.
     pub handshakes_per_ip: u32,
     /// TCP connection and RLPx handshake of a dial together (geth: 15 s).

@@ -388,6 +388,17 @@ impl Transports {
         self.shared.host.discover(at, namespace, limit).await
     }
 
+    /// How often the libp2p side had to be built anew; see [`Host::restarts`]. RLPx sessions are not touched by it.
+    pub fn restarts(&self) -> u64 {
+        self.shared.host.restarts()
+    }
+
+    /// Makes the libp2p side panic, for tests of what comes then.
+    #[doc(hidden)]
+    pub async fn panic_host_for_test(&self) {
+        self.shared.host.panic_for_test().await;
+    }
+
     /// What is alive.
     pub fn counts(&self) -> Counts {
         let live = |stack, direction| self.shared.peers.live(stack, direction);

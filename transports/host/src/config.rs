@@ -120,6 +120,8 @@ pub struct HostLimits {
     pub outgoing: usize,
     /// Handshakes under way on connections that others opened.
     pub pending_incoming: usize,
+    /// New connections a second from one IPv4 address or IPv6 /64; four times as many at once.
+    pub handshakes_per_ip: u32,
     /// Dials under way.
     pub pending_outgoing: usize,
     /// Connections with one peer.
@@ -163,6 +165,7 @@ impl Default for HostLimits {
             incoming: 3_500,
             outgoing: 500,
             pending_incoming: 256,
+            handshakes_per_ip: 5,
             pending_outgoing: 64,
             per_peer: 4,
             per_ipv4: 16,

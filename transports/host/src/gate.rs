@@ -1,4 +1,4 @@
-//! Who is let in: limits of connections in total, under way, per peer and per address.
+//! Who is let in: limits of connections in total, under way, per peer and per address, and of how fast they come.
 //!
 //! libp2p's own `connection-limits` knows no addresses and keeps an empty entry for every peer that ever came.
 
@@ -8,6 +8,7 @@ use std::{
     hash::Hash,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     task::{Context, Poll},
+    time::Instant,
 };
 
 use libp2p::{
@@ -20,13 +21,15 @@ use libp2p::{
     },
 };
 
-use crate::{Denied, HostLimits, Rules, identity::wire_peer_id, lists::SharedRules};
+use crate::{Denied, HandshakeRate, HostLimits, Rules, TooFast, identity::wire_peer_id, lists::SharedRules};
 
 /// Why a connection is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("limit of {limit} {what} is reached")]
     Full { what: &'static str, limit: usize },
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
     #[error(transparent)]
     Denied(#[from] Denied),
 }
@@ -57,6 +60,7 @@ pub(crate) struct Gate {
     /// Incoming connections from pending on.
     origins: HashMap<ConnectionId, IpAddr>,
     per_origin: Counts<Origin>,
+    rate: HandshakeRate,
 }
 
 #[derive(Debug)]
@@ -83,6 +87,7 @@ pub(crate) enum Origin {
 impl Gate {
     pub(crate) fn new(limits: HostLimits, rules: SharedRules) -> Self {
         Self {
+            rate: HandshakeRate::new(limits.handshakes_per_ip),
             limits,
             rules,
             pending_incoming: HashSet::new(),
@@ -112,7 +117,7 @@ impl Gate {
     }
 
     /// A connection of somebody else at the door, before any handshake.
-    fn knock(&mut self, connection: ConnectionId, remote: &Multiaddr) -> Result<(), Refused> {
+    fn knock(&mut self, connection: ConnectionId, remote: &Multiaddr, now: Instant) -> Result<(), Refused> {
         let limits = &self.limits;
         let ip = remote_ip(remote);
         if let Some(ip) = ip {
@@ -132,6 +137,7 @@ impl Gate {
                 };
                 below(what, self.per_origin.of(&origin), limit)?;
             }
+            self.rate.take(ip, now)?; // last: only who is let in uses up his share
             self.origins.insert(connection, ip);
             origins_of(ip).for_each(|origin| self.per_origin.add(origin));
         }
@@ -205,7 +211,7 @@ pub(crate) fn origin_of(remote: &Multiaddr) -> Option<Origin> {
     origins_of(remote_ip(remote).filter(|ip| !ip.is_loopback())?).next()
 }
 
-fn origins_of(ip: IpAddr) -> impl Iterator<Item = Origin> {
+pub(crate) fn origins_of(ip: IpAddr) -> impl Iterator<Item = Origin> {
     let prefix = |ip: Ipv6Addr| (u128::from(ip) >> 64) as u64;
     let (first, second, third) = match ip {
         IpAddr::V4(ip) => (Origin::V4(ip), Origin::V4Net24(ip.to_bits() >> 8), None),
@@ -256,7 +262,7 @@ impl NetworkBehaviour for Gate {
         _local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.knock(connection, remote).map_err(ConnectionDenied::new)
+        self.knock(connection, remote, Instant::now()).map_err(ConnectionDenied::new)
     }
 
     fn handle_established_inbound_connection(

@@ -21,6 +21,7 @@ mod identity;
 mod item_io;
 mod lists;
 mod ping;
+mod rate;
 mod rendezvous;
 mod stack;
 mod streams;
@@ -39,5 +40,6 @@ pub use item_io::{
     ITEM_TIMEOUT, ItemReader, ItemWriter, ReadError, SLOWEST_READER, WRITE_TIMEOUT, WriteError,
 };
 pub use lists::{Denied, InvalidListed, InvalidSubnet, Listed, Lists, Rules, Subnet};
+pub use rate::{HandshakeRate, TooFast};
 pub use rendezvous::{Discovered, Malformed, RendezvousError, RendezvousLimits, RendezvousStatus, Renewal};
 pub use stack::install_crypto_provider;

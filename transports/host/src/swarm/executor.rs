@@ -49,7 +49,7 @@ mod tests {
         while board.broken() == 0 {
             tokio::task::yield_now().await;
         }
-        executor.exec(async { drop(sender.send(())) }.boxed());
+        executor.exec(async { sender.send(()).expect("awaited") }.boxed());
 
         receiver.await.expect("the next one runs");
         assert_eq!(board.broken(), 1);
