@@ -11,8 +11,12 @@ use bytes::{Buf, Bytes, BytesMut};
 /// Longest frame with its length, either way.
 pub(crate) const MAX_FRAME: usize = 16 << 10;
 
+/// Longest frame of ours. go-libp2p v0.51 reads a message into a buffer of so many bytes, and breaks the stream off if
+/// it is longer, unless its length comes in a message of its own as go-libp2p sends it.
+const MAX_OURS: usize = 4 << 10;
+
 /// Most bytes that a frame of ours carries: two of length, a tag, and two of length again come with them.
-pub(crate) const MAX_PAYLOAD: usize = MAX_FRAME - 5;
+pub(crate) const MAX_PAYLOAD: usize = MAX_OURS - 5;
 
 /// Fields, as protobuf numbers them, with their wire types.
 const FLAG: u64 = 1 << 3;
@@ -211,7 +215,7 @@ mod tests {
         assert_eq!(flag(Flag::Fin), [2, 0x08, 0]);
         assert_eq!(flag(Flag::FinAck), [2, 0x08, 3]);
         assert_eq!(data(b"ab"), [4, 0x12, 2, b'a', b'b']);
-        assert_eq!(data(&[7; MAX_PAYLOAD]).len(), MAX_FRAME);
+        assert_eq!(data(&[7; MAX_PAYLOAD]).len(), MAX_OURS);
     }
 
     #[test]
