@@ -93,6 +93,7 @@ pub(crate) fn transports_config(secret_key: SecretKey, ports: Option<Ports>) -> 
         websocket: at(|ports| ports.ws),
         secure_websocket: None,
         webtransport: at(|ports| ports.webtransport),
+        webrtc_direct: None,
         trusted_roots: Vec::new(),
         limits: Limits::default(),
         lists: Lists::default(),

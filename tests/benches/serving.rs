@@ -103,6 +103,7 @@ impl Relay {
             websocket: here,
             secure_websocket: None,
             webtransport: None,
+            webrtc_direct: None,
             trusted_roots: Vec::new(),
             external_addresses: Vec::new(),
             dial_guard: causeway_transports::DialGuard::Any,

@@ -106,6 +106,7 @@ pub fn transports_config(secret_key: SecretKey, name: &str) -> TransportsConfig 
         websocket: None,
         secure_websocket: None,
         webtransport: None,
+        webrtc_direct: None,
         trusted_roots: Vec::new(),
         external_addresses: Vec::new(),
         dial_guard: causeway_transports::DialGuard::Any,

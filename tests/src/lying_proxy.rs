@@ -185,6 +185,7 @@ fn config(
         websocket: None,
         secure_websocket: None,
         webtransport: None,
+        webrtc_direct: None,
         trusted_roots: Vec::new(),
         external_addresses: Vec::new(),
         dial_guard: causeway_transports::DialGuard::Any,

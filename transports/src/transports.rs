@@ -58,6 +58,8 @@ pub struct TransportsConfig {
     pub secure_websocket: Option<SecureWebSocket>,
     /// Where to listen for libp2p over WebTransport (UDP); port 0 takes a free one.
     pub webtransport: Option<SocketAddr>,
+    /// Where to listen for libp2p over WebRTC-direct (UDP); port 0 takes a free one. Experimental.
+    pub webrtc_direct: Option<SocketAddr>,
     /// Certificates that are trusted as roots when WebSockets over TLS are dialed, beside those of the web; DER, see
     /// [`read_roots`](crate::read_roots).
     pub trusted_roots: Vec<Vec<u8>>,
@@ -85,6 +87,7 @@ impl fmt::Debug for TransportsConfig {
             .field("websocket", &self.websocket)
             .field("secure_websocket", &self.secure_websocket)
             .field("webtransport", &self.webtransport)
+            .field("webrtc_direct", &self.webrtc_direct)
             .field("trusted_roots", &self.trusted_roots.len())
             .field("external_addresses", &self.external_addresses)
             .field("dial_guard", &self.dial_guard)
@@ -179,6 +182,7 @@ impl Transports {
             websocket,
             secure_websocket,
             webtransport,
+            webrtc_direct,
             trusted_roots,
             external_addresses,
             dial_guard,
@@ -206,7 +210,8 @@ impl Transports {
         let plain =
             [libp2p_tcp.map(Listen::Tcp), libp2p_quic.map(Listen::Quic), websocket.map(Listen::WebSocket)];
         let webtransport = webtransport.map(Listen::WebTransport);
-        host.listen = plain.into_iter().chain([secure, webtransport]).flatten().collect();
+        let webrtc_direct = webrtc_direct.map(Listen::WebRtcDirect);
+        host.listen = plain.into_iter().chain([secure, webtransport, webrtc_direct]).flatten().collect();
         let names = match secure_websocket {
             Some(secure) => {
                 let names = secure.names.iter().map(|name| Name::parse(name)).collect::<Result<_, _>>()?;

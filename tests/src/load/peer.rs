@@ -41,6 +41,7 @@ impl LightPeer {
             websocket: None,
             secure_websocket: None,
             webtransport: None,
+            webrtc_direct: None,
             trusted_roots: Vec::new(),
             external_addresses: Vec::new(),
             dial_guard: causeway_transports::DialGuard::Any,

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use causeway_wire::{Capability, heartbeat};
 
-use crate::{CertificateFiles, DialGuard, ItemLimits, Lists, RendezvousLimits};
+use crate::{CertificateFiles, DialGuard, ItemLimits, Lists, MemoryBudget, RendezvousLimits};
 
 /// Names one connection of a host; never reused while the host lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +32,8 @@ pub enum Listen {
     /// WebTransport over QUIC, on a UDP port of its own; what browsers dial from everywhere without a certificate
     /// of ours being known to anybody: its hash is in the address.
     WebTransport(SocketAddr),
+    /// WebRTC-direct, on a UDP port of its own; for browsers that lack WebTransport. Experimental.
+    WebRtcDirect(SocketAddr),
 }
 
 /// What [`Host::start`](crate::Host::start) is given.
@@ -154,8 +156,10 @@ pub struct HostLimits {
     pub handshake_timeout: Duration,
     /// Everything that [`Host::open`](crate::Host::open) does.
     pub open_timeout: Duration,
-    /// Resident memory of the process above which no new connection is let in.
-    pub memory: Option<usize>,
+    /// What the process may take. From 80 % of it on nobody new is let in; from 90 % on idle connections of others
+    /// are closed, a few at a time: first those without a protocol stream, then those whose peers have asked nothing
+    /// for longest. `None` (the default): memory is not looked at.
+    pub memory: Option<MemoryBudget>,
 }
 
 impl Default for HostLimits {

@@ -40,6 +40,7 @@ pub(crate) fn transport_name(address: &Multiaddr) -> &'static str {
         match part {
             Part::QuicV1 => name = "quic",
             Part::WebTransport => return "webtransport",
+            Part::WebRTCDirect => return "webrtc-direct",
             Part::Tls => tls = true,
             Part::Ws(_) => name = if tls { "wss" } else { "ws" },
             Part::Wss(_) => name = "wss",
@@ -110,6 +111,7 @@ pub(crate) fn ipv4_half(listen: &Listen) -> Option<Listen> {
         Listen::WebSocket(address) => half(address).map(Listen::WebSocket),
         Listen::SecureWebSocket(address) => half(address).map(Listen::SecureWebSocket),
         Listen::WebTransport(address) => half(address).map(Listen::WebTransport),
+        Listen::WebRtcDirect(address) => half(address).map(Listen::WebRtcDirect),
     }
 }
 
@@ -120,7 +122,8 @@ pub(crate) fn at_port(mut listen: Listen, port: u16) -> Listen {
         | Listen::Quic(address)
         | Listen::WebSocket(address)
         | Listen::SecureWebSocket(address)
-        | Listen::WebTransport(address) => address.set_port(port),
+        | Listen::WebTransport(address)
+        | Listen::WebRtcDirect(address) => address.set_port(port),
     }
     listen
 }
@@ -143,6 +146,7 @@ pub(crate) fn listen_address(listen: &Listen) -> Multiaddr {
         Listen::WebTransport(address) => {
             ip(address).with(Part::Udp(address.port())).with(Part::QuicV1).with(Part::WebTransport)
         }
+        Listen::WebRtcDirect(address) => ip(address).with(Part::Udp(address.port())).with(Part::WebRTCDirect),
         Listen::SecureWebSocket(address) => {
             ip(address).with(Part::Tcp(address.port())).with(Part::Tls).with(Part::Ws("/".into()))
         }

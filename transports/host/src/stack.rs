@@ -102,6 +102,11 @@ pub(crate) fn build(
     } else {
         all
     };
+    let all = if listen.iter().any(|listen| matches!(listen, Listen::WebRtcDirect(_))) {
+        either(webrtc_direct(keypair, limits)?, all)
+    } else {
+        all
+    };
     Ok(Marked::new(all, naming).boxed())
 }
 
@@ -171,6 +176,20 @@ fn web_transport(keypair: &Keypair, limits: &HostLimits) -> Result<Connections, 
     config.limits.idle = QUIC_IDLE;
     config.limits.keep_alive = Some(QUIC_KEEP_ALIVE);
     let transport = webtransport::Transport::new(config).map_err(|error| setup("webtransport", &error))?;
+    Ok(transport.map(|(peer, session), _| (peer, StreamMuxerBox::new(session))).boxed())
+}
+
+/// WebRTC-direct of others, bounded as WebTransport is. How fast one address may begin stays with the transport: a
+/// request to begin there proves no address.
+fn webrtc_direct(keypair: &Keypair, limits: &HostLimits) -> Result<Connections, HostError> {
+    let mut config = webrtc_direct::Config::new(keypair).map_err(|error| setup("webrtc-direct", &error))?;
+    config.limits.connections = limits.incoming;
+    config.limits.connections_of_one = usize::MAX;
+    config.limits.handshakes = limits.pending_incoming;
+    config.limits.handshakes_of_one = usize::MAX;
+    config.limits.handshake_time = limits.handshake_timeout;
+    config.limits.streams = limits.streams;
+    let transport = webrtc_direct::Transport::new(config).map_err(|error| setup("webrtc-direct", &error))?;
     Ok(transport.map(|(peer, session), _| (peer, StreamMuxerBox::new(session))).boxed())
 }
 

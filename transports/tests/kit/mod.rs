@@ -36,6 +36,7 @@ pub(crate) fn config(seed: u8) -> TransportsConfig {
         websocket: None,
         secure_websocket: None,
         webtransport: None,
+        webrtc_direct: None,
         trusted_roots: Vec::new(),
         external_addresses: Vec::new(),
         dial_guard: causeway_transports::DialGuard::Any,
