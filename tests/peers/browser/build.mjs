@@ -1,47 +1,14 @@
 // Builds the page: `node build.mjs FOLDER` writes it, `node build.mjs --check FOLDER` fails if FOLDER has another one.
 //
-// The same packages give the same bytes, on any machine. In package.json `overrides` puts a small package in the place
+// In package.json `overrides` puts a small package in the place
 // of two that only Node and React Native would load, and that weigh 250 MB.
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { build, transform } from 'esbuild'
+import { transform } from 'esbuild'
+import { bundle, here } from './bundle.mjs'
 
-const here = dirname(fileURLToPath(import.meta.url))
 const { values: { check }, positionals: [folder] } = parseArgs({ allowPositionals: true, options: { check: { type: 'boolean' } } })
-
-/** The js-libp2p peer's modules take our packages, not those of their own folder: one copy of each, one lock file. */
-const ourPackages = {
-  name: 'our-packages',
-  setup (build) {
-    build.onResolve({ filter: /^[^./]/ }, ({ path, importer, kind }) => {
-      if (!/libp2p-js[/\\][a-z]+\.mjs$/.test(importer)) return
-      return build.resolve(path, { kind, resolveDir: here })
-    })
-  }
-}
-
-async function bundle () {
-  const { outputFiles: [{ text }], metafile } = await build({
-    absWorkingDir: here,
-    entryPoints: ['page.mjs'],
-    bundle: true,
-    minify: true,
-    charset: 'utf8',
-    format: 'iife',
-    platform: 'browser',
-    target: 'es2022',
-    define: { global: 'globalThis', 'process.env.NODE_ENV': '"production"' },
-    legalComments: 'none',
-    metafile: true,
-    write: false,
-    logLevel: 'error',
-    plugins: [ourPackages]
-  })
-  const inputs = Object.entries(Object.values(metafile.outputs)[0].inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0)
-  return [text, inputs.map(([file]) => file)]
-}
 
 /** The licences of the packages that the bundle has parts of. */
 function licences (files) {
@@ -63,7 +30,7 @@ function licences (files) {
   return `page.js has parts of these packages, whose sources are found at the addresses beside them. Made by the build.\n\n${parts.join(`\n${'-'.repeat(72)}\n\n`)}`
 }
 
-const [script, files] = await bundle()
+const [script, files] = await bundle('page.mjs')
 const { code: css } = await transform(readFileSync(join(here, 'page.css'), 'utf8'), { loader: 'css', minify: true })
 const built = {
   'index.html': readFileSync(join(here, 'index.html'), 'utf8'),

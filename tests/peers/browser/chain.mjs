@@ -33,6 +33,9 @@ export class Chain {
 
   /** Follows the relay to a head that it named; gives the header. */
   async follow (session, { hash, number }) {
+    // The first question needs no other's answer: all of them are one round trip.
+    const answer = this.#ask(session, { hash, number })
+    answer.catch(() => {})
     if (this.head === undefined) await this.#begin(session)
     const known = (header) => this.#kept.get(header.number - 1n)?.hash === header.parentHash
     const root = this.checkpoint ?? { number: 0n, hash: this.genesis }
@@ -47,7 +50,7 @@ export class Chain {
       throw new Trouble('far', `The head is ${number - root.number} blocks after the last one that the link names.`,
         'Add a block that you trust, near the head: checkpoint=NUMBER:0x…')
     }
-    const way = await this.#wayBack(session, { hash, number }, enough)
+    const way = await this.#wayBack(session, { hash, number }, answer, enough)
     const last = way.at(-1).header
     if (this.head === undefined) {
       this.#whole = last.number === root.number
@@ -72,14 +75,19 @@ export class Chain {
     this.#signers = genesisSigners(header)
   }
 
-  /** Headers from `from` back, each named by the one before, until there are enough. */
-  async #wayBack (session, from, enough) {
+  /** Asks for headers from one back. */
+  #ask (session, { hash, number }) {
+    const rest = Number(number) + 1
+    const step = this.head === undefined ? BATCH : Math.max(1, Number(number - this.head.number))
+    return session.headers(unhex(hash), Math.min(BATCH, rest, step), 0, 1)
+  }
+
+  /** Headers from `from` back, each named by the one before, until there are enough; the first answer is on its way. */
+  async #wayBack (session, from, answer, enough) {
     const way = []
     let wanted = from
-    for (;;) {
-      const rest = Number(wanted.number) + 1
-      const step = this.head === undefined ? BATCH : Math.max(1, Number(wanted.number - this.head.number))
-      const { items } = await session.headers(unhex(wanted.hash), Math.min(BATCH, rest, step), 0, 1)
+    for (;; answer = this.#ask(session, wanted)) {
+      const { items } = await answer
       must(items.length > 0 && items.length <= BATCH, `header ${wanted.number} is served`)
       for (const item of items) {
         const header = readHeader(item)

@@ -6,12 +6,15 @@
 // context: no cache, no session. Prints for each link `verified` (the first load's texts and every load's times) and
 // `head` for each of --heads new heads after it; `trouble` where the page says that something is wrong. Ends with 0 if
 // all went as expected.
+//
+// With --echo PROTOCOL the LINKs are multiaddrs: connects, pings, sends --bytes there and back, and prints `echoed`.
 import { X509Certificate, createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { delimiter, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { chromium } from 'playwright-core'
+import { bundle } from './bundle.mjs'
 
 const { values: options, positionals: links } = parseArgs({
   allowPositionals: true,
@@ -20,6 +23,8 @@ const { values: options, positionals: links } = parseArgs({
     loads: { type: 'string', default: '1' },
     heads: { type: 'string', default: '0' },
     trust: { type: 'string' },
+    echo: { type: 'string' },
+    bytes: { type: 'string', default: String(8 << 20) },
     picture: { type: 'string' },
     'expect-failure': { type: 'boolean', default: false }
   }
@@ -37,20 +42,22 @@ function browserProgram () {
 
 const TYPES = { html: 'text/html; charset=utf-8', css: 'text/css', js: 'text/javascript', svg: 'image/svg+xml' }
 
-/** Serves a folder of a few files; gives its URL. */
-async function serve (folder) {
+/** Serves what `find` gives for a name, undefined being nothing; gives its URL. */
+async function serve (find) {
   const server = createServer((request, response) => {
     const name = new URL(request.url, 'http://localhost').pathname.replace(/^\/$/, '/index.html').slice(1)
-    const type = TYPES[name.split('.').pop()]
-    if (!/^[a-z]+\.[a-z]+$/.test(name) || type === undefined || !existsSync(join(folder, name))) {
+    const content = /^[a-z]+\.[a-z]+$/.test(name) ? find(name) : undefined
+    if (content === undefined) {
       response.writeHead(404).end()
     } else {
-      response.writeHead(200, { 'content-type': type }).end(readFileSync(join(folder, name)))
+      response.writeHead(200, { 'content-type': TYPES[name.split('.').pop()] }).end(content)
     }
   })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   return `http://127.0.0.1:${server.address().port}/`
 }
+
+const inFolder = (folder) => (name) => existsSync(join(folder, name)) ? readFileSync(join(folder, name)) : undefined
 
 /** Everything that the page says. */
 const read = (page) => page.evaluate(() => {
@@ -140,7 +147,25 @@ async function run (browser, link, url) {
   return !options['expect-failure']
 }
 
-const home = options.files === undefined ? undefined : await serve(options.files)
+/** The driver's own page, which speaks to an echo. */
+async function probe (browser, address) {
+  const page = await browser.newPage()
+  page.on('console', (message) => console.error('[page]', message.text()))
+  await page.goto(home)
+  const times = await page.evaluate((words) => window.probe(...words), [address, options.echo, Number(options.bytes)])
+  await page.close()
+  emit({ event: 'echoed', link: address, bytes: Number(options.bytes), ...times })
+  return true
+}
+
+let home
+if (options.echo !== undefined) {
+  const [script] = await bundle('probe.mjs')
+  const files = { 'index.html': '<!doctype html><script src="probe.js"></script>', 'probe.js': script }
+  home = await serve((name) => files[name])
+} else if (options.files !== undefined) {
+  home = await serve(inFolder(options.files))
+}
 const flags = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', '--no-first-run']
 if (options.trust !== undefined) {
   // Chromium takes a certificate that nobody signed by the hash of its key.
@@ -152,7 +177,10 @@ emit({ event: 'browser', version: browser.version() })
 let good = true
 for (const link of links) {
   try {
-    good = await run(browser, link, link.startsWith('#') ? home + link : link) && good
+    const done = options.echo === undefined
+      ? run(browser, link, link.startsWith('#') ? home + link : link)
+      : probe(browser, link)
+    good = await done && good
   } catch (error) {
     good = false
     emit({ event: 'trouble', link, trouble: String(error.message).split('\n')[0] })

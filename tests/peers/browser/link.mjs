@@ -3,6 +3,7 @@
 //   #MULTIADDR?genesis=0x…&network=ID[&account=0x…]…[&checkpoint=NUMBER:0x…]
 //
 // A fragment stays in the browser: whoever serves the page does not learn whom it dials or what it looks at.
+import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { Trouble } from './trouble.mjs'
 
@@ -40,6 +41,11 @@ function readAddress (text) {
   if (!names.includes('p2p')) {
     throw new Trouble('address', 'The address does not say who is to answer: its end, /p2p/…, is missing.',
       'Copy the whole address; without that end nobody could be told from an impostor.')
+  }
+  try {
+    peerIdFromString(address.getComponents().findLast(({ name }) => name === 'p2p').value)
+  } catch {
+    throw new Trouble('address', 'The end of the address, /p2p/…, is no key.', 'Copy the whole address, and nothing after it.')
   }
   if (names.includes('webtransport') && !names.includes('certhash')) {
     throw new Trouble('address', 'The WebTransport address has no /certhash/….',

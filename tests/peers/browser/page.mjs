@@ -13,7 +13,7 @@ const PING_EVERY = 10_000
 const AGAIN_AFTER = [1, 2, 4, 8, 15]
 
 const view = new View(document)
-const context = { protocol: location.protocol, secure: globalThis.isSecureContext }
+const context = { protocol: location.protocol, hostname: location.hostname, secure: globalThis.isSecureContext }
 let run = 0
 
 /** One connection, from the dial to its end; always ends with an error. */
@@ -34,7 +34,7 @@ async function follow (link, chain, mine, verified) {
   try {
     step('libp2p started', 'a node of its own in this tab')
     const connection = await dial(node, link.address).catch((error) => {
-      throw dialTrouble(error, { transport: link.transport, ...context })
+      throw dialTrouble(error, { transport: link.transport, address: link.address.toString(), ...context })
     })
     step('Connected', `${link.transport}, encrypted; the relay proved that it holds its key`)
     view.connection(link, connection)
@@ -47,10 +47,11 @@ async function follow (link, chain, mine, verified) {
       if (mine !== run) throw new Trouble('replaced', 'The link has changed.', '')
       view.working(`Checking block ${next.number}…`, !first)
       const came = performance.now()
+      const proofs = reader.askAccounts(next)
       const header = await chain.follow(reader.session, next)
       if (first) step('Head verified', `${chain.linked} headers linked`)
       view.head(header, chain.how())
-      const accounts = await reader.accounts(header)
+      const accounts = await reader.accounts(header, proofs)
       if (first && accounts.length > 0) step('Balance verified', `${accounts[0].nodes} nodes of the state trie`)
       view.accounts(accounts, header, chain.how())
       const codes = await reader.codes(header, accounts)

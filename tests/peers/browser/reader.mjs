@@ -62,13 +62,20 @@ export class Reader {
     return news
   }
 
-  /** The accounts at a header. */
-  async accounts (header) {
+  /** Asks for proofs of the accounts at a block; the answer goes to `accounts` once the block's header is verified. */
+  askAccounts ({ hash }) {
+    const query = this.link.accounts.map((account) => [unhex(hash), none, keccak256(unhex(account)), none])
+    const answer = query.length === 0 ? Promise.resolve() : this.session.ask(code.GET_PROOFS_V2, query, PATIENCE)
+    answer.catch(() => {})
+    return answer
+  }
+
+  /** The accounts at a header, by an answer to `askAccounts`. */
+  async accounts (header, answer) {
     const { accounts } = this.link
     if (accounts.length === 0) return []
-    const block = unhex(header.hash)
+    const { items } = await answer
     const keys = accounts.map((account) => keccak256(unhex(account)))
-    const { items } = await this.session.ask(code.GET_PROOFS_V2, keys.map((key) => [block, none, key, none]), PATIENCE)
     return Promise.all(accounts.map(async (address, index) => {
       let value
       try {

@@ -30,7 +30,7 @@ const UNREACHABLE = {
 }
 
 /** Why a dial failed; `context` is what the browser offers this page. */
-export function dialTrouble (error, { transport, protocol, secure }) {
+export function dialTrouble (error, { transport, protocol, secure, hostname, address }) {
   const text = messageOf(error)
   if (/unexpected.?peer|peer ?id|not match|invalid.*key/i.test(`${error?.name} ${text}`)) {
     return new Trouble('impostor', `Somebody else answers at this address (${text}).`,
@@ -40,9 +40,17 @@ export function dialTrouble (error, { transport, protocol, secure }) {
     return new Trouble('browser', 'This page came over https, and from there browsers open no plain WebSocket.',
       'Use an address of the relay with /webtransport or /tls/ws.')
   }
-  return new Trouble('unreachable', `The relay cannot be reached over ${transport} (${text}).`,
-    secure ? UNREACHABLE[transport] : `${UNREACHABLE[transport]} ${INSECURE}`)
+  const advice = [UNREACHABLE[transport]]
+  if (!secure) advice.push(INSECURE)
+  if (LOCAL.test(address) && !/^(localhost|127\.|\[::1\])/.test(hostname)) advice.push(ACCESS)
+  return new Trouble('unreachable', `The relay cannot be reached over ${transport} (${text}).`, advice.join(' '))
 }
+
+/** Addresses that a browser lets a page from elsewhere connect to only if the user says so. */
+const LOCAL = /^\/(ip4\/(127|10|192\.168|172\.(1[6-9]|2\d|3[01])|169\.254)\.|ip6\/(::1|f[cde])|dns[46]?\/localhost\/)/
+
+const ACCESS = 'The address is one of the local network, and this page came from elsewhere: if the browser asks for ' +
+  'access to the local network, allow it.'
 
 const INSECURE = 'This page came over plain http from another machine, where browsers switch much off: open it from ' +
   '127.0.0.1 or over https.'
