@@ -263,6 +263,59 @@ async fn before_geth(stage: &Stage, geth: &Geth, relay: &Relay, page: &Value) ->
     Ok(())
 }
 
+/// WebRTC-direct: Chromium and go-libp2p, as the control; then Chromium before `causeway run`, where that listens.
+pub(super) async fn webrtc_direct(stage: Stage) -> anyhow::Result<String> {
+    let arguments = ["echo", "-listen", "/ip4/127.0.0.1/udp/0/webrtc-direct"];
+    let go = Peer::start(&stage, "go", &stage.workshop.go_libp2p, arguments)?;
+    let address = go.ready().await?["multiaddrs"][0].as_str().context("go listens")?.to_owned();
+    let mut browser = drive(&stage, "chromium-go", &["--echo", "/echo/1"], std::slice::from_ref(&address))?;
+    let control = said(&browser, &address, "echoed").await.context("the control, go-libp2p")?;
+    browser.end(PATIENCE).await?;
+    let time = |line: &Value, name: &str| line[name].as_f64().unwrap_or_default().round();
+    let control = format!(
+        "go-libp2p as control: connected in {} ms, 8 MiB there and back in {} ms",
+        time(&control, "connect"),
+        time(&control, "echo")
+    );
+    let help =
+        tokio::process::Command::new(&stage.workshop.causeway).args(["run", "--help"]).output().await?;
+    if !String::from_utf8_lossy(&help.stdout).contains("--port.webrtc") {
+        return Ok(format!("{control}; causeway run does not listen there"));
+    }
+    let mut geth = Geth::start(&stage, "geth", Options { hold: 1, ..Options::default() }).await?;
+    let options = ["--no-discovery", "--full-node", &geth.enode(), "--port.webrtc", "0"].map(str::to_owned);
+    let relay = Relay::start_with(&stage, "relay", &geth.genesis_file, &options).await?;
+    relay.at_head(geth.number()).await?;
+    let address = relay.peer.said().iter().find_map(|line| {
+        let all = line["multiaddrs"].as_array()?;
+        all.iter()
+            .filter_map(Value::as_str)
+            .find(|address| address.contains("/webrtc-direct/"))
+            .map(str::to_owned)
+    });
+    let address = address.context("no address for webrtc-direct in the ready line")?;
+    let link = run_link(&geth, &address, geth.number(), &geth.head())?;
+    let files = built();
+    let options = ["--files", &files, "--heads", "1"];
+    let mut browser = drive(&stage, "chromium", &options, std::slice::from_ref(&link))?;
+    let page = verified(&browser, &link).await?;
+    ensure!(page["transport"] == "WebRTC-direct", "dialed over {}", page["transport"]);
+    before_geth(&stage, &geth, &relay, &page).await?;
+    geth.import(1).await?;
+    let (head, _) = geth.new_head(geth.number() + 1, &[]).await?;
+    let new = said(&browser, &link, "head").await.context("a new head")?;
+    ensure!(new["hash"] == head.as_str(), "the new head is {}, not {head}", new["hash"]);
+    let status = browser.end(PATIENCE).await?;
+    ensure!(status.success(), "the driver ended with {status}");
+    relay.idle(PATIENCE * 2).await?;
+    relay.stop().await?;
+    let connected = time(&page["steps"], "Connected") - time(&page["steps"], "libp2p started");
+    Ok(format!(
+        "identify, ping, head, account, code, body, a new head; connected in {connected} ms, RTT {} ms; {control}",
+        page["rtt"]
+    ))
+}
+
 /// A relay between the page and `causeway dev` alters one thing: the page says what is false and shows none of it.
 pub(super) async fn lied_to(stage: Stage) -> anyhow::Result<String> {
     let house = House::start(&stage).await?;
