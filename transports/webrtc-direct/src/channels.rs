@@ -74,6 +74,8 @@ pub(crate) struct Channels {
     next: Key,
     /// SCTP is there.
     established: bool,
+    /// The channel for Noise was opened. Once it is closed, browsers use its number for a stream.
+    begun: bool,
     /// Streams of the peer that nobody has taken yet.
     incoming: VecDeque<Key>,
     /// Pieces of messages that were taken out of SCTP.
@@ -89,6 +91,7 @@ impl Channels {
             resetting: BTreeSet::new(),
             next: 0,
             established: false,
+            begun: false,
             incoming: VecDeque::new(),
             taken: 0,
         }
@@ -145,9 +148,12 @@ impl Channels {
     fn appear(&mut self, association: &mut Association, id: u16, now: Instant) -> Result<(), SessionError> {
         self.resetting.remove(&id); // its old life is over, or SCTP would not tell of a new one
         if self.numbers.contains_key(&id) {
-            return Ok(()); // the channel for Noise, when the peer's bytes come first
+            return Ok(());
         }
-        if id == HANDSHAKE || self.channels.len() >= self.limits.streams {
+        if id == HANDSHAKE && !self.begun {
+            return Ok(()); // the peer's bytes come before our channel is there
+        }
+        if self.channels.len() >= self.limits.streams {
             tracing::debug!(id, "channel refused");
             self.reset_number(association, id);
             if self.resetting.len() > self.limits.streams.saturating_mul(REFUSALS) {
@@ -187,6 +193,7 @@ impl Channels {
     pub(crate) fn open_handshake(&mut self, association: &mut Association) -> Key {
         // Fails where the peer's first bytes have made it.
         let _ = association.open_stream(HANDSHAKE, Ppi::Binary);
+        self.begun = true;
         let key = self.insert(HANDSHAKE, true);
         self.fill(association, key);
         key
