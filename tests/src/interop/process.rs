@@ -202,6 +202,16 @@ impl Peer {
         Ok(value.parse()?)
     }
 
+    /// Waits until it wrote this to stderr.
+    pub(super) async fn logged(&self, text: &str, limit: Duration) -> anyhow::Result<()> {
+        let written = async {
+            while !self.log().contains(text) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(limit, written).await.with_context(|| format!("{} did not log `{text}`", self.name))
+    }
+
     /// What it wrote to stderr so far.
     pub(super) fn log(&self) -> String {
         std::fs::read_to_string(&self.stderr).unwrap_or_default()

@@ -149,6 +149,11 @@ impl Relay {
         self.read("/status").await
     }
 
+    /// Its `GET /peers`.
+    pub(super) async fn peers(&self) -> anyhow::Result<Value> {
+        self.read("/peers").await
+    }
+
     async fn read(&self, path: &str) -> anyhow::Result<Value> {
         let url = self.ready["http"].as_str().context("the ready line has http")?;
         let host = url.strip_prefix("http://").context("an http address")?;

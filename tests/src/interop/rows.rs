@@ -11,6 +11,7 @@ mod hostile_udp;
 mod killed;
 mod light_by_list;
 mod light_client;
+mod lists;
 mod lying;
 mod matrix;
 mod records_js;
@@ -111,9 +112,19 @@ pub(super) const ALL: &[Row] = &[
         run: |stage| Box::pin(browser::transports(stage)),
     },
     Row {
+        name: "chromium-webrtc-direct",
+        what: "the page in Chromium over WebRTC-direct, go-libp2p beside it",
+        run: |stage| Box::pin(browser::webrtc_direct(stage)),
+    },
+    Row {
         name: "browser-lied-to",
         what: "a relay alters one thing in what the page in Chromium asks for",
         run: |stage| Box::pin(browser::lied_to(stage)),
+    },
+    Row {
+        name: "lists",
+        what: "light peers are denied by a file while they are connected",
+        run: |stage| Box::pin(lists::run(stage)),
     },
     Row {
         name: "lying",
