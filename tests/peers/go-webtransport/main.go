@@ -1,4 +1,4 @@
-// go-webtransport: go-libp2p dials a WebTransport listener.
+// go-webtransport: go-libp2p dials a listener of WebTransport or of WebRTC-direct.
 //
 //	go-webtransport -dial MULTIADDR [-echo BYTES] [-resets N] [-hold]
 //
@@ -26,6 +26,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	libp2pwebrtc "github.com/libp2p/go-libp2p/p2p/transport/webrtc"
 	"github.com/libp2p/go-libp2p/p2p/transport/webtransport"
 )
 
@@ -81,7 +82,7 @@ func main() {
 }
 
 func connect(ctx context.Context, target peer.AddrInfo) (host.Host, network.Conn) {
-	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.Transport(libp2pwebtransport.New))
+	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.Transport(libp2pwebtransport.New), libp2p.Transport(libp2pwebrtc.New))
 	check("host", err)
 	check("connect", h.Connect(ctx, target))
 	return h, h.Network().ConnsToPeer(target.ID)[0]

@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(text, GOLDEN);
     }
 
-    const GOLDEN: &str = "";
+    const GOLDEN: &str = "067da5c35bbf510c91c88989d63c51e4ad16b838d8b3b994f523483d1d62ccb8";
 
     #[test]
     fn it_is_a_certificate_signed_by_its_own_key() {

@@ -16,7 +16,7 @@ const HEADER: usize = 12;
 
 /// A channel that a stream of libp2p cannot run on, or no channel at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChannelError {
+pub(crate) enum ChannelError {
     /// Something else came before the channel was opened.
     #[error("the channel was not opened first")]
     NotOpened,

@@ -29,11 +29,15 @@ mod connection;
 mod dcep;
 mod endpoint;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod halves;
 mod listener;
 mod machine;
 mod message;
+#[cfg(test)]
+mod pair;
 mod session;
 mod stun;
 mod transport;

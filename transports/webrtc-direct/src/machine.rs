@@ -27,6 +27,12 @@ pub(crate) const SCTP_STREAMS: u16 = 1024;
 /// Bytes of a connection that wait in SCTP before the peer is told to wait. It takes the place of a window.
 const RECEIVE_BUFFER: u32 = 1 << 20;
 
+/// When SCTP sends again what nobody confirmed: at first, at the earliest, and at the latest. RFC 9260 has a second at
+/// the least, from a time of slower networks; browsers take about these.
+const RETRY_FIRST_MS: u64 = 500;
+const RETRY_MIN_MS: u64 = 200;
+const RETRY_MAX_MS: u64 = 10_000;
+
 /// SCTP knows no addresses here; one association runs in each DTLS connection.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
 
@@ -55,6 +61,9 @@ impl Terms {
                 .with_max_receive_buffer_size(RECEIVE_BUFFER)
                 .with_max_receive_message_size(MAX_FRAME as u32)
                 .with_max_send_message_size(MAX_FRAME as u32)
+                .with_rto_initial_ms(RETRY_FIRST_MS)
+                .with_rto_min_ms(RETRY_MIN_MS)
+                .with_rto_max_ms(RETRY_MAX_MS)
                 .with_max_init_retransmits(None)
                 .with_max_data_retransmits(None), // silence ends a connection, see `Limits::idle`
         );

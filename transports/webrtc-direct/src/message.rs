@@ -66,7 +66,7 @@ pub(crate) struct Frame {
 
 /// A frame that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
+pub(crate) enum FrameError {
     /// It is longer than the specification allows.
     #[error("frame of {0} bytes, at most {MAX_FRAME}")]
     TooLong(u64),

@@ -1,0 +1,45 @@
+//! What a stranger's bytes reach first, for fuzz targets and tests. Not part of the interface.
+
+use std::net::SocketAddr;
+
+use crate::{
+    dcep,
+    halves::Halves,
+    message::{Decoder, MAX_FRAME},
+    stun::{self, Request},
+};
+
+/// A datagram that looks like STUN; the answer, if there is one, is not longer.
+pub fn stun(datagram: &[u8], from: SocketAddr) -> bool {
+    let Ok(request) = Request::read(datagram) else { return false };
+    assert!(request.answer(from).len() <= datagram.len(), "the answer is longer than the request");
+    true
+}
+
+/// A binding request, as clients make it.
+pub fn stun_request(fragment: &str) -> Vec<u8> {
+    stun::request(fragment, true)
+}
+
+/// The messages of a channel, in pieces of `step`: frames, and what their flags do to a stream.
+pub fn frames(bytes: &[u8], step: u16) {
+    let (mut decoder, mut halves) = (Decoder::default(), Halves::new());
+    for piece in bytes.chunks(usize::from(step.max(1))) {
+        decoder.push(piece);
+        loop {
+            match decoder.next() {
+                Ok(Some(frame)) => {
+                    assert!(frame.payload.len() <= MAX_FRAME, "a frame is too long");
+                    frame.flag.and_then(|flag| halves.on_flag(flag));
+                }
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// A request to open a channel.
+pub fn open(bytes: &[u8]) -> bool {
+    dcep::read(bytes).is_ok()
+}
