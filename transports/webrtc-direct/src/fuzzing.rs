@@ -1,8 +1,11 @@
 //! What a stranger's bytes reach first, for fuzz targets and tests. Not part of the interface.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use dimpl::{Dtls, Output};
 
 use crate::{
+    certificate::Certificate,
     dcep,
     halves::Halves,
     message::{Decoder, MAX_FRAME},
@@ -42,4 +45,25 @@ pub fn frames(bytes: &[u8], step: u16) {
 /// A request to open a channel.
 pub fn open(bytes: &[u8]) -> bool {
     dcep::read(bytes).is_ok()
+}
+
+/// The first record of a client's handshake.
+///
+/// # Panics
+/// If DTLS does not begin.
+pub fn client_hello() -> Vec<u8> {
+    let certificate = Certificate::from_secret([7; 32]).expect("a certificate");
+    let config = dimpl::Config::builder().build().expect("the defaults");
+    let now = Instant::now();
+    let mut dtls = Dtls::new_12(Arc::new(config), certificate.dtls(), now);
+    dtls.set_active(true);
+    dtls.handle_timeout(now).expect("nothing is due yet");
+    let mut buffer = vec![0; 4 << 10];
+    loop {
+        match dtls.poll_output(&mut buffer) {
+            Output::Packet(record) => return record.to_vec(),
+            Output::Timeout(_) => panic!("no record"),
+            _ => {}
+        }
+    }
 }

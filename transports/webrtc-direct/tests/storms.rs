@@ -93,33 +93,6 @@ fn stranger(to: SocketAddr, number: usize, hello: Option<&[u8]>) -> (UdpSocket, 
     (socket, answered)
 }
 
-/// The first record of a client.
-fn client_hello() -> Vec<u8> {
-    let mut dtls = dimpl::Dtls::new_12(
-        std::sync::Arc::new(dimpl::Config::builder().build().expect("a configuration")),
-        dimpl::DtlsCertificate { certificate: Vec::new(), private_key: private_key() },
-        Instant::now(),
-    );
-    dtls.set_active(true);
-    dtls.handle_timeout(Instant::now()).expect("time passes");
-    let mut buffer = vec![0; 4_096];
-    loop {
-        match dtls.poll_output(&mut buffer) {
-            dimpl::Output::Packet(packet) => return packet.to_vec(),
-            dimpl::Output::Timeout(_) => panic!("no record"),
-            _ => {}
-        }
-    }
-}
-
-/// RFC 5915, of nobody.
-fn private_key() -> Vec<u8> {
-    let mut key = vec![0x30, 0x31, 2, 1, 1, 4, 32];
-    key.extend([7; 32]);
-    key.extend([0xa0, 0x0a, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]);
-    key
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_who_send_stun_only_begin_nothing() {
     let node = Node::start(|config| config.limits.handshake_burst = 2_000).await;
@@ -155,7 +128,7 @@ async fn a_thousand_handshakes_that_stop_half_way_are_bounded_and_leave_nothing_
         config.limits.handshake_time = Duration::from_secs(2);
     })
     .await;
-    let (to, hello) = (node.address, client_hello());
+    let (to, hello) = (node.address, fuzzing::client_hello());
     let strangers = tokio::task::spawn_blocking(move || {
         (0..STRANGERS).map(|number| stranger(to, number, Some(&hello)).0).collect::<Vec<_>>()
     });
@@ -179,7 +152,7 @@ async fn a_thousand_handshakes_that_stop_half_way_are_bounded_and_leave_nothing_
 #[tokio::test(flavor = "multi_thread")]
 async fn records_without_stun_and_datagrams_of_nothing_begin_nothing() {
     let node = Node::start(|_| ()).await;
-    let (to, hello) = (node.address, client_hello());
+    let (to, hello) = (node.address, fuzzing::client_hello());
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     for length in 0..STRANGERS {
         socket.send_to(&hello, to).expect("sent");
