@@ -19,8 +19,8 @@ mod transports;
 
 pub use causeway_host::{
     CertificateError, CertificateFiles, Denied, DialGuard, Discovered, HostError, HostLimits, InvalidListed,
-    InvalidSubnet, Listed, Lists, OpenError, RendezvousError, RendezvousLimits, RendezvousStatus, Renewal,
-    Subnet, install_crypto_provider, node_key, peer_id_text, read_roots,
+    InvalidSubnet, Listed, Lists, MemoryBudget, OpenError, RendezvousError, RendezvousLimits,
+    RendezvousStatus, Renewal, Subnet, install_crypto_provider, node_key, peer_id_text, read_roots,
 };
 pub use dialer::Address;
 pub use error::{DialError, Reason, TransportsError};

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use libp2p::{
-    identify, identity, memory_connection_limits,
-    swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
-};
+use libp2p::{identify, identity, swarm::NetworkBehaviour};
 
 use crate::{HostLimits, gate::Gate, lists::SharedRules, ping, rendezvous::Rendezvous, streams::Streams};
 
@@ -19,7 +16,6 @@ const IDENTIFY_VERSION: &str = "causeway/1.0.0";
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     pub(crate) gate: Gate,
-    memory: Toggle<memory_connection_limits::Behaviour>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(crate) rendezvous: Rendezvous,
@@ -41,10 +37,8 @@ impl Behaviour {
             .with_push_listen_addr_updates(false)
             .with_hide_listen_addrs(true)
             .with_cache_size(0);
-        let memory = limits.memory.map(memory_connection_limits::Behaviour::with_max_bytes);
         Self {
             gate: Gate::new(limits.clone(), rules),
-            memory: Toggle::from(memory),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(streams.hearts()),
             rendezvous,

@@ -18,6 +18,8 @@ use futures::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::streams::Usage;
+
 /// How far the handler reads ahead in search of the end: one window of yamux, so what a peer had sent before it
 /// closed the stream without waiting for us. Held only while another stream of the connection waits.
 const LOOK_AHEAD: usize = 256 * 1024;
@@ -34,6 +36,8 @@ pub(crate) struct Channel {
     read_waker: Waker,
     /// Tells the owner that the stream is over.
     ended: CancellationToken,
+    /// Of the connection.
+    usage: Arc<Usage>,
 }
 
 struct State {
@@ -84,13 +88,18 @@ impl ArcWake for ReadWakers {
 
 impl Channel {
     /// Shares `stream`: one part for the handler, one for each half.
-    pub(crate) fn share(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> (Arc<Self>, Half, Half) {
+    pub(crate) fn share(
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        usage: Arc<Usage>,
+    ) -> (Arc<Self>, Half, Half) {
+        usage.begin();
         let wakers = Arc::new(ReadWakers::default());
         let channel = Arc::new(Self {
             state: Mutex::new(State { stream: Some(Box::pin(stream)), ahead: BytesMut::new(), end: None }),
             read_waker: waker(wakers.clone()),
             wakers,
             ended: CancellationToken::new(),
+            usage,
         });
         let ownership = Arc::new(Ownership(channel.clone()));
         (channel, Half(ownership.clone()), Half(ownership))
@@ -154,7 +163,7 @@ impl Channel {
         let result = ready!(stream.as_mut().poll_read(&mut cx, chunk));
         match &result {
             Ok(0) => state.end = Some(End::Finished),
-            Ok(_) => {}
+            Ok(_) => self.usage.touch(),
             Err(error) => state.end = Some(End::Failed(error.kind(), error.to_string())),
         }
         Poll::Ready(result)
@@ -177,6 +186,7 @@ impl Drop for Ownership {
         let stream = state.stream.take();
         drop(state);
         drop(stream);
+        self.0.usage.end();
         self.0.ended.cancel();
         self.0.wakers.handler.wake();
     }
@@ -235,7 +245,7 @@ mod tests {
     /// A channel over memory, and the peer's end of it.
     fn channel(room: usize) -> (Arc<Channel>, Half, Half, tokio::io::DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(room);
-        let (channel, reader, writer) = Channel::share(ours.compat());
+        let (channel, reader, writer) = Channel::share(ours.compat(), Arc::default());
         (channel, reader, writer, theirs)
     }
 
@@ -307,9 +317,11 @@ mod tests {
 
         drop(reader);
         assert!(!released());
+        assert!(channel.usage.has_streams());
         drop(writer);
 
         assert!(released());
+        assert!(!channel.usage.has_streams());
         assert!(channel.ended().is_cancelled());
     }
 }

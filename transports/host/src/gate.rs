@@ -21,13 +21,18 @@ use libp2p::{
     },
 };
 
-use crate::{Denied, HandshakeRate, HostLimits, Rules, TooFast, identity::wire_peer_id, lists::SharedRules};
+use crate::{
+    Denied, HandshakeRate, HostLimits, Rules, TooFast, identity::wire_peer_id, lists::SharedRules,
+    memory::Level,
+};
 
 /// Why a connection is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("limit of {limit} {what} is reached")]
     Full { what: &'static str, limit: usize },
+    #[error("memory is short")]
+    NoMemory,
     #[error(transparent)]
     TooFast(#[from] TooFast),
     #[error(transparent)]
@@ -61,6 +66,7 @@ pub(crate) struct Gate {
     origins: HashMap<ConnectionId, IpAddr>,
     per_origin: Counts<Origin>,
     rate: HandshakeRate,
+    memory: Level,
 }
 
 #[derive(Debug)]
@@ -97,7 +103,13 @@ impl Gate {
             per_peer: Counts::default(),
             origins: HashMap::new(),
             per_origin: Counts::default(),
+            memory: Level::default(),
         }
+    }
+
+    /// Lets nobody new in while memory is short.
+    pub(crate) fn set_memory(&mut self, memory: Level) {
+        self.memory = memory;
     }
 
     /// Goes by other rules from now on; returns the connections that they deny and that are not being closed
@@ -123,6 +135,7 @@ impl Gate {
         if let Some(ip) = ip {
             self.rules.current().check_ip(ip)?;
         }
+        self.afford()?;
         below("connections", self.established.len(), limits.connections)?;
         below("incoming connections", self.incoming, limits.incoming)?;
         below("incoming handshakes", self.pending_incoming.len(), limits.pending_incoming)?;
@@ -145,8 +158,9 @@ impl Gate {
         Ok(())
     }
 
-    /// Whether the lists have anything against a dial, as far as it is known whom it leads to.
+    /// Whether anything speaks against a dial, as far as it is known whom it leads to.
     fn may_dial(&self, peer: Option<&PeerId>, addresses: &[Multiaddr]) -> Result<(), Refused> {
+        self.afford()?;
         for ip in addresses.iter().filter_map(remote_ip) {
             self.rules.current().check_ip(ip)?;
         }
@@ -154,6 +168,10 @@ impl Gate {
             Some(Err(Denied::Peer)) => Err(Denied::Peer.into()),
             _ => Ok(()), // whether it is an allowed one is seen after the handshake
         }
+    }
+
+    fn afford(&self) -> Result<(), Refused> {
+        if self.memory == Level::Enough { Ok(()) } else { Err(Refused::NoMemory) }
     }
 
     /// A connection after its handshake.

@@ -206,7 +206,7 @@ mod tests {
     /// Halves over memory, and the peer's end.
     fn halves(room: usize) -> (ItemReader, ItemWriter, DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(room);
-        let (_, reader, writer) = Channel::share(ours.compat());
+        let (_, reader, writer) = Channel::share(ours.compat(), Default::default());
         (ItemReader::new(reader, ItemLimits::default()), ItemWriter::new(writer), theirs)
     }
 

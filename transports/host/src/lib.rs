@@ -20,6 +20,7 @@ mod host;
 mod identity;
 mod item_io;
 mod lists;
+mod memory;
 mod ping;
 mod rate;
 mod rendezvous;
@@ -40,6 +41,7 @@ pub use item_io::{
     ITEM_TIMEOUT, ItemReader, ItemWriter, ReadError, SLOWEST_READER, WRITE_TIMEOUT, WriteError,
 };
 pub use lists::{Denied, InvalidListed, InvalidSubnet, Listed, Lists, Rules, Subnet};
+pub use memory::MemoryBudget;
 pub use rate::{HandshakeRate, TooFast};
 pub use rendezvous::{Discovered, Malformed, RendezvousError, RendezvousLimits, RendezvousStatus, Renewal};
 pub use stack::install_crypto_provider;

@@ -1,6 +1,7 @@
 //! The behaviour that carries protocol streams: one handler for each connection, and who is connected.
 
 mod handler;
+mod usage;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -28,8 +29,10 @@ use crate::{
     convert::{Protocol, transport_name},
     heart::{Heart, Hearts},
     identity::wire_peer_id,
+    memory::Candidate,
 };
 use handler::Handler;
+pub(crate) use usage::Usage;
 
 /// What handlers need of the host; the same for all, whichever swarm carries them.
 #[derive(Debug)]
@@ -51,6 +54,9 @@ pub(crate) struct Facts {
     pub(crate) peer: PeerId,
     pub(crate) transport: &'static str,
     pub(crate) heart: Heart,
+    /// Whether the peer opened it.
+    incoming: bool,
+    usage: Arc<Usage>,
     /// From identify; empty until it has come.
     agent: Mutex<String>,
 }
@@ -63,7 +69,7 @@ impl Facts {
         protocol: &Protocol,
         limits: &ItemLimits,
     ) -> (Arc<Channel>, ProtocolStream) {
-        let (channel, reader, writer) = Channel::share(stream);
+        let (channel, reader, writer) = Channel::share(stream, Arc::clone(&self.usage));
         let stream = ProtocolStream {
             peer: wire_peer_id(&self.peer),
             connection: self.key,
@@ -136,6 +142,23 @@ impl Streams {
         self.by_key.get(&key).copied()
     }
 
+    /// Connections of others, as they are judged when memory is short; without those that are being closed for it.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = Candidate<ConnectionId>> {
+        let open = self.connections.iter().filter(|(_, facts)| facts.incoming && !facts.usage.is_closing());
+        open.map(|(id, facts)| Candidate {
+            id: *id,
+            streams: facts.usage.has_streams(),
+            idle: facts.usage.idle(),
+        })
+    }
+
+    /// Notes that a connection is being closed because memory is short.
+    pub(crate) fn sent_home(&self, connection: ConnectionId) {
+        if let Some(facts) = self.connections.get(&connection) {
+            facts.usage.close();
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.connections.len()
     }
@@ -150,13 +173,21 @@ impl Streams {
         }
     }
 
-    fn arrive(&mut self, connection: ConnectionId, peer: PeerId, transport: &'static str) -> Handler {
+    fn arrive(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        transport: &'static str,
+        incoming: bool,
+    ) -> Handler {
         let key = ConnectionKey(self.terms.keys.fetch_add(1, Ordering::Relaxed));
         let facts = Arc::new(Facts {
             key,
             peer,
             transport,
             heart: self.hearts.of(connection),
+            incoming,
+            usage: Arc::default(),
             agent: Mutex::default(),
         });
         self.connections.insert(connection, facts.clone());
@@ -183,7 +214,7 @@ impl NetworkBehaviour for Streams {
         local: &Multiaddr,
         _remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.arrive(connection, peer, transport_name(local)))
+        Ok(self.arrive(connection, peer, transport_name(local), true))
     }
 
     fn handle_established_outbound_connection(
@@ -194,7 +225,7 @@ impl NetworkBehaviour for Streams {
         _role: Endpoint,
         _port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.arrive(connection, peer, transport_name(address)))
+        Ok(self.arrive(connection, peer, transport_name(address), false))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {

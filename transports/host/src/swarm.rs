@@ -5,6 +5,7 @@ mod dialing;
 mod executor;
 mod factory;
 mod listening;
+mod memory;
 mod supervisor;
 
 use std::{
@@ -27,7 +28,7 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use crate::{
-    Listen, Rules,
+    Listen, MemoryBudget, Rules,
     behaviour::{Behaviour, BehaviourEvent},
     convert::{Target, clean_agent, in_full},
     guard::Naming,
@@ -42,6 +43,7 @@ pub(crate) use dialing::{Job, Open, Reuse};
 pub(crate) use factory::Factory;
 use listening::Retry;
 pub(crate) use listening::with_peer;
+use memory::Watch;
 pub(crate) use supervisor::Supervisor;
 
 /// Time for the last packets of closed connections to leave when the host goes down.
@@ -79,6 +81,8 @@ pub(crate) struct Task {
     unbound: BTreeMap<SocketIndex, Retry>,
     /// Dials under way; the gate bounds them.
     dials: HashMap<ConnectionId, (Target, Job)>,
+    /// If memory is looked at.
+    memory: Option<Watch>,
 }
 
 /// Why a swarm is of no use any more.
@@ -91,7 +95,7 @@ pub(crate) enum Failed {
 }
 
 impl Task {
-    fn new(swarm: Swarm<Behaviour>, naming: Naming, board: Arc<Board>) -> Self {
+    fn new(swarm: Swarm<Behaviour>, naming: Naming, board: Arc<Board>, budget: Option<MemoryBudget>) -> Self {
         Self {
             swarm,
             board,
@@ -100,6 +104,7 @@ impl Task {
             listeners: HashMap::new(),
             unbound: BTreeMap::new(),
             dials: HashMap::new(),
+            memory: budget.map(Watch::new),
         }
     }
 
@@ -116,6 +121,7 @@ impl Task {
                 () = self.board.stop.cancelled() => break,
                 () = self.board.work.notified() => {}
                 () = until(self.next_bind()) => self.bind_due(),
+                () = until(self.memory.as_ref().map(Watch::due)) => self.look_at_memory(),
                 order = orders.recv() => match order {
                     Some(order) => self.carry_out(order),
                     None => break,
@@ -252,7 +258,6 @@ impl Task {
             },
             BehaviourEvent::Identify(_) => {}
             BehaviourEvent::Gate(never)
-            | BehaviourEvent::Memory(never)
             | BehaviourEvent::Rendezvous(never)
             | BehaviourEvent::Streams(never) => match never {},
         }

@@ -4,7 +4,7 @@ mod pair;
 
 use std::time::Duration;
 
-use causeway_host::{Host, HostConfig, HostError, Listen, OpenError};
+use causeway_host::{Host, HostConfig, HostError, Listen, MemoryBudget, OpenError};
 use causeway_wire::Capability;
 use tokio::time::timeout;
 
@@ -72,6 +72,28 @@ async fn our_own_streams_are_counted_and_their_places_come_back() {
     dialer.open(&pair.address(), &LES).await.expect("a place is free");
     dialer.shutdown().await;
     pair.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(target_os = "linux")]
+async fn nobody_is_let_in_or_dialed_while_memory_is_short() {
+    for transport in [Transport::Tcp, Transport::Quic, Transport::WebSocket] {
+        let mut pair =
+            Pair::with(transport, |config| config.limits.memory = Some(MemoryBudget::new(1 << 20))).await;
+        let elsewhere = Pair::start(transport).await;
+
+        let refused = match pair.client.open(&pair.address(), &LES).await {
+            Err(_) => true,
+            // A dialer may learn of the refusal only after its own side of the handshake.
+            Ok(mut stream) => !matches!(stream.reader.read_item(None).await, Ok(Some(_))),
+        };
+        assert!(refused);
+        assert!(pair.streams.try_recv().is_err());
+        let dialed = pair.server.open(&elsewhere.address(), &LES).await.expect_err("refused");
+        assert!(matches!(dialed, OpenError::Refused(_)), "{dialed}");
+        elsewhere.shutdown().await;
+        pair.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

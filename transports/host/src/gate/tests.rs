@@ -195,3 +195,20 @@ fn strangers_come_only_so_fast_and_friends_as_they_like() {
     assert_eq!(let_in("/ip4/192.0.2.1/tcp/1", start), 50);
     assert_eq!(let_in("/ip4/127.0.0.1/tcp/1", start), 50);
 }
+
+#[test]
+fn nobody_new_comes_in_while_memory_is_short() {
+    let mut gate = gate();
+    gate.entered(id(0), PeerId::random(), &far(), true);
+    let local = at("/ip4/127.0.0.1/tcp/1");
+    for level in [Level::Tight, Level::Short] {
+        gate.set_memory(level);
+        assert_eq!(knock(&mut gate, id(1), &far()), Err(Refused::NoMemory));
+        assert_eq!(knock(&mut gate, id(1), &local), Err(Refused::NoMemory), "without exceptions");
+        assert_eq!(gate.may_dial(None, &[far()]), Err(Refused::NoMemory));
+    }
+    assert_eq!(gate.enter(&PeerId::random(), &far(), true), Ok(()), "who has shaken hands may stay");
+
+    gate.set_memory(Level::Enough);
+    assert_eq!(knock(&mut gate, id(1), &far()), Ok(()));
+}

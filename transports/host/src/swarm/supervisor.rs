@@ -114,7 +114,8 @@ impl Supervisor {
 
     fn build(&self) -> Result<Task, HostError> {
         let (swarm, naming) = self.factory.build()?;
-        Ok(Task::new(swarm, naming, self.factory.board.clone()))
+        let Factory { board, terms, .. } = &self.factory;
+        Ok(Task::new(swarm, naming, board.clone(), terms.limits.memory))
     }
 
     /// Waits without a swarm, and says so to whoever asks something of it.
