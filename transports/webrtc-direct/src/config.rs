@@ -31,9 +31,10 @@ pub struct Limits {
     /// Streams open at once, of both sides together, with those that wait for the peer to confirm their end.
     /// Default 128.
     pub streams: usize,
-    /// Bytes of one stream that may wait unread, besides 1 MiB of all streams of a connection. Default 64 KiB.
+    /// Bytes of one stream that may wait unread, besides 512 KiB of all streams of a connection. Default 64 KiB.
     pub receive_buffer: usize,
-    /// Bytes of a connection that are kept until the peer has confirmed them. Default 1 MiB.
+    /// Bytes of a connection that are kept until the peer has confirmed them; with the round trip time it
+    /// bounds the speed. Default 512 KiB.
     pub send_buffer: usize,
     /// How long a connection lives without a sign of the peer. Clients send one every few seconds.
     /// Default 30 s.
@@ -53,7 +54,7 @@ impl Default for Limits {
             handshake_time: Duration::from_secs(10),
             streams: 128,
             receive_buffer: 64 << 10,
-            send_buffer: 1 << 20,
+            send_buffer: 512 << 10,
             idle: Duration::from_secs(30),
         }
     }

@@ -25,8 +25,9 @@ use crate::{
     machine::{Machine, Terms},
 };
 
-/// Datagrams of a connection that wait for its task. More are lost, as in any router, and sent again by SCTP.
-pub(crate) const QUEUE: usize = 512;
+/// Datagrams of a connection that wait for its task: twice as many as the peer may send
+/// unconfirmed, when they are full. More are lost, as in any router, and sent again by SCTP.
+pub(crate) const QUEUE: usize = 1_024;
 
 /// Datagrams that are taken in before something is sent.
 const BATCH: usize = 32;

@@ -178,7 +178,9 @@ impl Endpoint {
 
     fn record(&mut self, datagram: &[u8], from: SocketAddr) {
         if let Some(peer) = self.routes.get(&from).and_then(|fragment| self.peers.get(fragment)) {
-            let _ = peer.inputs.try_send(Input::Datagram(datagram.to_vec())); // or it is lost
+            if peer.inputs.try_send(Input::Datagram(datagram.to_vec())).is_err() {
+                tracing::debug!(%from, "datagram lost: the queue is full");
+            }
             return;
         }
         if !self.open || !is_client_hello(datagram) {

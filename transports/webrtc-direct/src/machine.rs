@@ -25,7 +25,7 @@ const OVERHEAD: usize = 80;
 pub(crate) const SCTP_STREAMS: u16 = 1024;
 
 /// Bytes of a connection that wait in SCTP before the peer is told to wait. It takes the place of a window.
-const RECEIVE_BUFFER: u32 = 1 << 20;
+const RECEIVE_BUFFER: u32 = 512 << 10;
 
 /// When SCTP sends again what nobody confirmed: at first, at the earliest, and at the latest. RFC 9260 has a second at
 /// the least, from a time of slower networks; browsers take about these.
