@@ -3,10 +3,11 @@
 // usage: node --experimental-websocket --import ./polyfill.mjs les.mjs --genesis FILE --genesis-hash HASH
 //          --head HASH --number N [--version V] [--block N] [--headers-only] [--account A] [--contract C]
 //          [--send RAW]... [--announces N] [--burst N] [--reading] [--hostile MODE]
-//          [--pingable] [--listen] [--stay] MULTIADDR...
+//          [--pingable] [--heartbeat SECONDS] [--listen] [--stay] MULTIADDR...
 // (Node 22 or later needs neither flag.) Each address gets a peer of its own, all at the same time. With --listen it
 // listens there instead (port 0 takes a free one), says where in its `ready` line, and holds the session on the
-// connection that a relay makes to it. --pingable: it takes pings, pings the relay, and asks it who it is.
+// connection that a relay makes to it. --pingable: it takes pings, pings the relay, and asks it who it is. --heartbeat:
+// its Status asks to be pinged that often.
 // Prints JSON lines: `checked` for an address whose answers all verified, `announce` for each new head,
 // `hostile` for what became of a hostile stream, `failed` with the reason. Ends with 0 if none failed.
 // --burst waits for a line on stdin, asks N questions at once (`sent`) and tells their fate (`burst`); --stay keeps
@@ -39,6 +40,7 @@ const { values: options, positionals: addresses } = parseArgs({
     reading: { type: 'boolean', default: false },
     hostile: { type: 'string' },
     pingable: { type: 'boolean', default: false },
+    heartbeat: { type: 'string' },
     listen: { type: 'boolean', default: false },
     stay: { type: 'boolean', default: false }
   }
@@ -195,7 +197,8 @@ async function run ({ node, address, arrived, identified }, index) {
     const start = unixMicros()
     const connection = await (arrived ?? dial(node, address))
     const acquainted = options.pingable ? await acquaint(node, connection, identified) : {}
-    const session = await greet(connection, versions, chain)
+    const wish = options.heartbeat === undefined ? {} : { 'causeway/heartbeat': integer(Number(options.heartbeat)) }
+    const session = await greet(connection, versions, chain, wish)
     const watched = watch(session, address, Number(options.announces))
     const out = { version: session.version, encryption: connection.encryption, muxer: connection.multiplexer }
     Object.assign(out, { inbound: connection.direction === 'inbound', connections: node.getConnections().length, ...acquainted })
