@@ -95,6 +95,10 @@ pub enum CutError {
 /// keep the large buffer in which it arrived.
 const COPY_UP_TO: usize = 4096;
 
+/// Room is made for this many times what has arrived of an item, or for all of it if that is less: a peer that only
+/// announces a large one pins little.
+const AHEAD: usize = 8;
+
 /// Cuts a stream of bytes into items. Feed it with [`ItemCutter::push`], then take items until there is none.
 #[derive(Clone, Debug)]
 pub struct ItemCutter {
@@ -152,7 +156,11 @@ impl ItemCutter {
     fn cut(&mut self) -> Result<Option<Item>, CutError> {
         let Some(frame) = measure(&self.buffer, &self.limits)? else { return Ok(None) };
         let Frame { code, payload_start, end } = frame;
-        if self.buffer.len() < end {
+        let arrived = self.buffer.len();
+        if arrived < end {
+            // Grown at once to what is to come, as far as the peer has shown that it sends: growing chunk by chunk
+            // would copy the item over and over.
+            self.buffer.reserve((end - arrived).min(AHEAD * arrived));
             return Ok(None);
         }
         let payload = if end <= COPY_UP_TO {

@@ -92,6 +92,34 @@ fn large_items_cross_and_leave_no_buffer() {
 }
 
 #[test]
+fn item_that_is_only_announced_pins_little() {
+    let mut cutter = cutter();
+    let message = encode_item(0x13, &string(1024 * 1024 - 8));
+
+    cutter.push(&message[..1000]);
+
+    assert_eq!(cutter.next_item(), Ok(None));
+    assert!(cutter.buffer.capacity() <= 2 * AHEAD * 1000, "{}", cutter.buffer.capacity());
+}
+
+#[test]
+fn item_under_way_is_moved_seldom() {
+    let mut cutter = cutter();
+    let message = encode_item(0x13, &string(1024 * 1024 - 8));
+    let (mut moves, mut place) = (0, std::ptr::null());
+
+    for chunk in message.chunks(16 * 1024) {
+        assert_eq!(cutter.next_item(), Ok(None));
+        cutter.push(chunk);
+        moves += usize::from(cutter.buffer.as_ptr() != place);
+        place = cutter.buffer.as_ptr();
+    }
+
+    assert!(cutter.next_item().is_ok_and(|item| item.is_some()));
+    assert!(moves <= 4, "{moves} moves");
+}
+
+#[test]
 fn announced_lengths_are_judged_by_the_header_alone() {
     // 2 MiB, over every limit: known from four bytes.
     assert!(matches!(refused(&[0xfa, 0x20, 0x00, 0x00]), CutError::TooLarge { announced: 0x20_0000, .. }));
