@@ -9,7 +9,7 @@
 //! So a false address, which never shows a record of DTLS, costs a line in a table.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     io,
     net::SocketAddr,
     sync::Arc,
@@ -157,12 +157,12 @@ impl Endpoint {
             }
         };
         if let Some(peer) = self.peers.get_mut(&request.fragment) {
-            if !self.routes.contains_key(&from) {
+            if let Entry::Vacant(route) = self.routes.entry(from) {
                 if peer.addresses >= ADDRESSES {
                     return;
                 }
                 peer.addresses += 1;
-                self.routes.insert(from, request.fragment.clone());
+                route.insert(request.fragment.clone());
             }
             // If its queue is full it is heard anyway.
             let _ = peer.inputs.try_send(Input::Checked { from, nominated: request.nominated });

@@ -128,7 +128,7 @@ impl Machine {
 
     fn note<T>(&mut self, result: Result<T, dimpl::Error>) {
         if let Err(error) = result {
-            self.end.get_or_insert(error.into());
+            self.end.get_or_insert_with(|| error.into());
         }
     }
 
@@ -228,7 +228,7 @@ impl Machine {
         let event = association.poll()?;
         match &event {
             Event::AssociationLost { reason } | Event::HandshakeFailed { reason } => {
-                self.end.get_or_insert(SessionError::Association(reason.clone()));
+                self.end.get_or_insert_with(|| SessionError::Association(reason.clone()));
             }
             _ => {}
         }
