@@ -12,8 +12,9 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("causeway-wire", &[]),
     ("causeway-rlpx", &["wire"]),
+    ("causeway-webrtc-direct", &[]),
     ("causeway-webtransport", &[]),
-    ("causeway-host", &["wire", "webtransport"]),
+    ("causeway-host", &["wire", "webrtc-direct", "webtransport"]),
     ("causeway-transports", &["wire", "rlpx", "host"]),
     ("causeway-records", &["wire"]),
     ("causeway-discv4", &["wire", "records"]),

@@ -32,6 +32,8 @@ pub(super) enum Way {
     Quic,
     /// Only where a port is named.
     WebTransport,
+    /// Only where a port is named.
+    WebRtcDirect,
     /// RLPx, by the enode.
     Devp2p,
 }
@@ -47,6 +49,7 @@ impl Way {
             Self::SecureWebSocket => "wss",
             Self::Quic => "quic",
             Self::WebTransport => "webtransport",
+            Self::WebRtcDirect => "webrtc-direct",
             Self::Devp2p => "rlpx",
         }
     }
@@ -59,6 +62,7 @@ impl Way {
             Self::SecureWebSocket => multiaddr.contains("/tls/ws/"),
             Self::Quic => multiaddr.contains("/quic-v1/") && !multiaddr.contains("/webtransport"),
             Self::WebTransport => multiaddr.contains("/webtransport/"),
+            Self::WebRtcDirect => multiaddr.contains("/webrtc-direct/"),
             Self::Devp2p => false,
         }
     }

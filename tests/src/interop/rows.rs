@@ -92,6 +92,11 @@ pub(super) const ALL: &[Row] = &[
         run: |stage| Box::pin(stacks::webtransport(stage)),
     },
     Row {
+        name: "webrtc-direct",
+        what: "go-libp2p over WebRTC-direct; the address printed before a restart works after it",
+        run: |stage| Box::pin(stacks::webrtc_direct(stage)),
+    },
+    Row {
         name: "go-libp2p",
         what: "go-libp2p dials (→) and listens (←), over each transport, with noise and with TLS",
         run: |stage| Box::pin(matrix::go(stage)),

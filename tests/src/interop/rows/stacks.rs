@@ -50,11 +50,20 @@ pub(super) async fn js(stage: Stage) -> anyhow::Result<String> {
     Ok(format!("{}; three sessions for {} s", met.note(), TWO_PINGS.as_secs()))
 }
 
-/// go-libp2p over WebTransport, again after a restart at the address that was printed before it.
 pub(super) async fn webtransport(stage: Stage) -> anyhow::Result<String> {
+    go_twice(stage, Way::WebTransport, "--port.webtransport", 2).await
+}
+
+pub(super) async fn webrtc_direct(stage: Stage) -> anyhow::Result<String> {
+    go_twice(stage, Way::WebRtcDirect, "--port.webrtc", 1).await
+}
+
+/// go-libp2p over a transport whose addresses name certificates, so many hashes; again after a restart at the address
+/// that was printed before it.
+async fn go_twice(stage: Stage, way: Way, flag: &str, named: usize) -> anyhow::Result<String> {
     let geth = Geth::start(&stage, "geth", Options::default()).await?;
     let start = async |port: &str| {
-        let options = ["--no-discovery", "--full-node", &geth.enode(), "--port.webtransport", port];
+        let options = ["--no-discovery", "--full-node", &geth.enode(), flag, port];
         let options = options.map(str::to_owned);
         let relay = Relay::start_with(&stage, "relay", &geth.genesis_file, &options).await?;
         relay.at_head(geth.number()).await?;
@@ -65,19 +74,20 @@ pub(super) async fn webtransport(stage: Stage) -> anyhow::Result<String> {
         let mut go = go_peer(&stage, name, &geth, &[], &addresses, None)?;
         let lines = light::checked(&go, &addresses).await?;
         ensure!(lines.iter().all(|line| line["protocol"] == "/les/4"), "les/4");
+        ensure!(lines.iter().all(|line| line["transport"] == way.name()), "not over {}", way.name());
         go.end(PATIENCE).await?;
         anyhow::Ok(lines)
     };
     let relay = start("0").await?;
-    let address = relay.address(Way::WebTransport)?;
+    let address = relay.address(way)?;
     let port = address.split('/').nth(4).context("the address has a port")?.to_owned();
     let hashes = address.matches("/certhash/").count();
-    ensure!(hashes == 2, "{hashes} hashes of certificates in {address}");
+    ensure!(hashes == named, "{hashes} hashes of certificates in {address}");
     let lines = go_checked("go", &address).await?;
     relay.idle(PATIENCE).await?;
     relay.stop().await?;
     let relay = start(&port).await?;
-    ensure!(relay.address(Way::WebTransport)? == address, "the address is another one after the restart");
+    ensure!(relay.address(way)? == address, "the address is another one after the restart");
     go_checked("go-again", &address).await?;
     relay.idle(PATIENCE).await?;
     relay.stop().await?;
