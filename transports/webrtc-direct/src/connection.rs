@@ -246,7 +246,9 @@ impl Connection {
                 Input::Datagram(datagram) => state.machine.handle_datagram(now, &datagram),
                 Input::Checked { from, nominated } => {
                     state.machine.hear(now);
-                    if nominated {
+                    // To another address nothing is sent that did not ask for it: whoever has a connection could
+                    // name somebody else's. Clients hear us where they began, too.
+                    if nominated && from.ip() == state.remote.ip() {
                         state.remote = from;
                     }
                 }

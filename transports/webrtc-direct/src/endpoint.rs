@@ -3,7 +3,7 @@
 //! ```text
 //! STUN, fragment unknown   answered; the address is noted in a table that forgets the oldest
 //! DTLS from a noted one    a ClientHello begins a connection, if the gate lets it
-//! STUN, fragment known     answered; the address is one of the connection's, or the one to send to now
+//! STUN, fragment known     answered; the address is one of the connection's, and where to send to if only its port is new
 //! DTLS from such a one     goes to the connection
 //! ```
 //! So a false address, which never shows a record of DTLS, costs a line in a table.
