@@ -175,6 +175,7 @@ struct Model {
 
 const CONTINUE: u8 = 0;
 const CLOSE: u8 = 8;
+const PONG: u8 = 10;
 
 impl Model {
     /// Adds a frame to `out`.
@@ -218,6 +219,8 @@ impl Model {
             return;
         }
         if is_control {
+            // soketto 0.8 forgets the message that a pong comes into.
+            self.is_over = code == PONG && self.message.is_some();
             return;
         }
         let before = self.message.as_ref().map_or(0, Vec::len);
