@@ -154,10 +154,10 @@ pub(super) async fn js(stage: &Stage, house: &House) -> anyhow::Result<Met> {
     let mut met = Met::default();
     // Node.js has no WebTransport.
     let addresses = house.relay.addresses(&[Way::Tcp, Way::WebSocket, Way::SecureWebSocket, Way::Quic])?;
-    let pingable = "--pingable".to_owned();
-    let dialing = light::js_trusting(stage, "js-dials", geth, &addresses, &[pingable.clone()], trusted)?;
+    let dialing =
+        light::js_trusting(stage, "js-dials", geth, &addresses, &["--pingable".to_owned()], trusted)?;
     met.dialing(dialing, &addresses).await?;
-    let options = [pingable, "--listen".to_owned(), "--stay".to_owned()];
+    let options = ["--pingable", "--listen", "--stay"].map(str::to_owned);
     let listening = light::js(stage, "js-listens", geth, &LISTEN.map(str::to_owned), &options)?;
     met.listening(stage, geth, listening, "js-libp2p/").await?;
     Ok(met)
