@@ -63,7 +63,7 @@ impl Keeper {
     }
 
     /// Whom to close now: those without a stream first, the longest idle of them before the others.
-    pub(crate) fn to_close<I>(
+    pub(crate) fn leaving<I>(
         &self,
         resident: u64,
         candidates: impl IntoIterator<Item = Candidate<I>>,
@@ -120,17 +120,17 @@ mod tests {
             candidate(6, true, 10),
         ];
 
-        assert_eq!(keeper().to_close(950 * MIB, all), [4, 2, 1, 6]);
-        assert_eq!(keeper().to_close(900 * MIB, all), [4], "no more than are needed");
-        assert_eq!(keeper().to_close(900 * MIB + 2 * PER_CONNECTION, all), [4, 2, 1]);
-        assert_eq!(keeper().to_close(899 * MIB, all), []);
-        assert_eq!(keeper().to_close::<u64>(990 * MIB, []), []);
+        assert_eq!(keeper().leaving(950 * MIB, all), [4, 2, 1, 6]);
+        assert_eq!(keeper().leaving(900 * MIB, all), [4], "no more than are needed");
+        assert_eq!(keeper().leaving(900 * MIB + 2 * PER_CONNECTION, all), [4, 2, 1]);
+        assert_eq!(keeper().leaving(899 * MIB, all), []);
+        assert_eq!(keeper().leaving::<u64>(990 * MIB, []), []);
     }
 
     #[test]
     fn only_so_many_go_at_once() {
         let many = (0..10_000).map(|id| candidate(id, false, 10));
 
-        assert_eq!(keeper().to_close(u64::MAX, many).len(), BATCH as usize);
+        assert_eq!(keeper().leaving(u64::MAX, many).len(), BATCH as usize);
     }
 }

@@ -57,7 +57,7 @@ impl Task {
         }
         let behaviour = self.swarm.behaviour_mut();
         behaviour.gate.set_memory(level);
-        let leaving = watch.keeper.to_close(resident, behaviour.streams.candidates());
+        let leaving = watch.keeper.leaving(resident, behaviour.streams.candidates());
         watch.due = Instant::now() + if leaving.is_empty() { PERIOD } else { AFTER_CLOSING };
         for connection in leaving {
             debug!(%connection, "idle connection closed for want of memory");
