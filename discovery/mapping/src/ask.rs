@@ -172,7 +172,7 @@ fn refused_by_pcp(path: &Path, refused: pcp::Refused, port: u16) -> Failure {
     let error = match result {
         pcp::UNSUPP_VERSION | pcp::UNSUPP_OPCODE => MappingError::NoAnswer { gateway, method },
         pcp::NOT_AUTHORIZED | pcp::UNSUPP_PROTOCOL => MappingError::NotAllowed { gateway, method },
-        pcp::NETWORK_FAILURE => MappingError::LineDown { gateway },
+        pcp::NETWORK_FAILURE => MappingError::NoOutsideAddress { gateway },
         pcp::NO_RESOURCES | pcp::USER_EX_QUOTA => MappingError::Full { gateway, method },
         pcp::CANNOT_PROVIDE_EXTERNAL => MappingError::PortTaken { gateway, port },
         pcp::ADDRESS_MISMATCH => MappingError::NotNextToGateway { gateway },
@@ -187,7 +187,7 @@ fn refused_by_pmp(path: &Path, refused: pmp::Refused) -> Failure {
     let error = match result {
         pmp::UNSUPPORTED_VERSION | pmp::UNSUPPORTED_OPCODE => MappingError::NoAnswer { gateway, method },
         pmp::NOT_AUTHORIZED => MappingError::NotAllowed { gateway, method },
-        pmp::NETWORK_FAILURE => MappingError::LineDown { gateway },
+        pmp::NETWORK_FAILURE => MappingError::NoOutsideAddress { gateway },
         pmp::OUT_OF_RESOURCES => MappingError::Full { gateway, method },
         other => bad(path, method, BadAnswer::Result(other)),
     };

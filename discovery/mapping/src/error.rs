@@ -74,9 +74,11 @@ pub enum MappingError {
         /// The outside port.
         port: u16,
     },
-    /// The router has no address outside at the moment.
-    #[error("the router at {gateway} has no connection to the outside")]
-    LineDown {
+    /// The router says that it has no address outside: it is offline, or it does not count the one it has. miniupnpd
+    /// speaks so while its address is private: by UPnP it has 0.0.0.0, by NAT-PMP its network failed, by PCP it has
+    /// no room.
+    #[error("the router at {gateway} has no public address outside")]
+    NoOutsideAddress {
         /// The router.
         gateway: IpAddr,
     },
@@ -139,6 +141,10 @@ pub enum BadAnswer {
     Format,
 }
 
+/// What a person can do about a shared or private outside address.
+const NO_PUBLIC_ADDRESS: &str = "Your provider shares one address among many homes (CGNAT) or there are two routers. \
+    Port forwarding here will not help; use IPv6, ask the provider for a public address, or stay relayed.";
+
 impl MappingError {
     /// What a person can do, in a sentence or two.
     pub fn advice(&self, wish: &PortWish, internal: Option<IpAddr>) -> String {
@@ -159,11 +165,10 @@ impl MappingError {
             Self::PortTaken { port: taken, .. } => format!(
                 "Choose another port than {taken}, or delete the other device's mapping in the router."
             ),
-            Self::LineDown { .. } => "Wait until the router is connected again.".to_owned(),
-            Self::DoubleNat { .. } => "Your provider shares one address among many homes (CGNAT) or there are two \
-                routers. Port forwarding here will not help; use IPv6, ask the provider for a public address, or stay \
-                relayed."
-                .to_owned(),
+            Self::NoOutsideAddress { .. } => {
+                format!("If the router is online, it is like this: {NO_PUBLIC_ADDRESS}")
+            }
+            Self::DoubleNat { .. } => NO_PUBLIC_ADDRESS.to_owned(),
             Self::NotNextToGateway { .. } => {
                 format!("Forward {protocol} {port} in each router between this machine and the outside.")
             }
@@ -190,11 +195,41 @@ impl MappingError {
             Self::Link { .. } => 2,
             Self::BadAnswer { .. } => 3,
             Self::NotNextToGateway { .. } => 4,
-            Self::LineDown { .. } => 5,
-            Self::Full { .. } => 6,
+            Self::Full { .. } => 5,
+            Self::NoOutsideAddress { .. } => 6,
             Self::PortTaken { .. } => 7,
             Self::NotAllowed { .. } => 8,
             Self::DoubleNat { .. } => 9,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Protocol;
+
+    /// What miniupnpd 2.3.1 answers while its outside address is private.
+    #[test]
+    fn a_private_outside_address_is_seen_through() {
+        let gateway = [192, 168, 1, 1].into();
+        let by_pcp = MappingError::Full { gateway, method: Method::Pcp };
+        let by_others = MappingError::NoOutsideAddress { gateway };
+
+        let told = by_pcp.or_worse(by_others.clone()).or_worse(by_others.clone());
+
+        assert_eq!(told, by_others);
+    }
+
+    #[test]
+    fn advice_names_port_and_machine() {
+        let wish = PortWish { protocol: Protocol::Udp, internal: 4001, name: "quic" };
+        let gateway = [192, 168, 1, 1].into();
+        let error = MappingError::NoAnswer { gateway, method: Method::Upnp };
+
+        let advice = error.advice(&wish, Some([192, 168, 1, 10].into()));
+
+        assert!(advice.ends_with("forward UDP 4001 to 192.168.1.10 there."), "{advice}");
+        assert!(MappingError::NoOutsideAddress { gateway }.advice(&wish, None).contains("CGNAT"));
     }
 }

@@ -90,11 +90,11 @@ pub(crate) async fn external_address(
     match answer {
         Ok(answer) => match answer.text("NewExternalIPAddress").map(str::trim) {
             // Some say nothing while they are not connected.
-            Some("") | None => Err(MappingError::LineDown { gateway }),
+            Some("") | None => Err(MappingError::NoOutsideAddress { gateway }),
             Some(text) => text.parse().map_err(|_| bad(path, BadAnswer::Address)),
         },
         Err(Fault(NOT_AUTHORIZED)) => Err(MappingError::NotAllowed { gateway, method: Method::Upnp }),
-        Err(Fault(_)) => Err(MappingError::LineDown { gateway }),
+        Err(Fault(_)) => Err(MappingError::NoOutsideAddress { gateway }),
     }
 }
 

@@ -46,7 +46,7 @@ impl Judgement {
     pub(super) fn of(external: SocketAddr, gateway: IpAddr, allow_private: bool) -> Self {
         let address = external.ip();
         if address.is_unspecified() {
-            return Self::Later(MappingError::LineDown { gateway });
+            return Self::Later(MappingError::NoOutsideAddress { gateway });
         }
         if is_public(address) || (allow_private && !address.is_multicast()) {
             return Self::Reachable;

@@ -226,7 +226,7 @@ fn a_router_without_a_line_is_asked_again_soon() {
     home.asked();
     home.grant("0.0.0.0:1", HOUR, Some(1));
 
-    assert_eq!(home.states(), [PortState::Failed(MappingError::LineDown { gateway: gateway() })]);
+    assert_eq!(home.states(), [PortState::Failed(MappingError::NoOutsideAddress { gateway: gateway() })]);
     assert_eq!(home.wait(), Pace::default().first_retry);
     home.asked();
     home.grant("1.2.3.4:1", HOUR, Some(16));

@@ -111,7 +111,7 @@ async fn refusals_are_told_apart() {
     let method = Method::Pmp;
     for (result, error) in [
         (2, MappingError::NotAllowed { gateway: GATEWAY, method }),
-        (3, MappingError::LineDown { gateway: GATEWAY }),
+        (3, MappingError::NoOutsideAddress { gateway: GATEWAY }),
         (4, MappingError::Full { gateway: GATEWAY, method }),
         (5, MappingError::NoAnswer { gateway: GATEWAY, method }),
         (99, bad(method, BadAnswer::Result(99))),

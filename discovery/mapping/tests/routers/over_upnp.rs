@@ -142,7 +142,7 @@ async fn a_router_without_a_line_is_told() {
     ] {
         let (search, _) = igd(move |_, _| Reaction::Arguments(arguments)).await;
         let mut home = Home::start(METHOD, path(nowhere(), Some(search)), 60);
-        assert_eq!(home.failed().await, MappingError::LineDown { gateway: GATEWAY });
+        assert_eq!(home.failed().await, MappingError::NoOutsideAddress { gateway: GATEWAY });
         home.stop().await;
     }
 }
