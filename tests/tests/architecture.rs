@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("causeway-transports", &["wire", "rlpx", "host"]),
     ("causeway-records", &["wire"]),
     ("causeway-discv4", &["wire", "records"]),
+    ("causeway-mapping", &[]),
     ("causeway-pool", &["wire", "records"]),
     ("causeway-topics", &["wire", "records"]),
     ("causeway-discovery", &["wire", "records", "discv4", "pool", "topics"]),

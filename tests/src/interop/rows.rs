@@ -14,6 +14,7 @@ mod light_client;
 mod lists;
 mod lying;
 mod matrix;
+mod port_mapping;
 mod records_js;
 mod rendezvous;
 mod served;
@@ -210,5 +211,10 @@ pub(super) const ALL: &[Row] = &[
         name: "rendezvous",
         what: "py-libp2p at our rendezvous point, and we at its",
         run: |stage| Box::pin(rendezvous::run(stage)),
+    },
+    Row {
+        name: "port-mapping",
+        what: "our port mapping before miniupnpd with nftables, in namespaces",
+        run: |stage| Box::pin(port_mapping::run(stage)),
     },
 ];

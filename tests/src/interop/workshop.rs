@@ -17,6 +17,8 @@ pub(super) struct Workshop {
     pub(super) causeway: PathBuf,
     /// Our discovery alone, driven by lines on stdin.
     pub(super) discovery_node: PathBuf,
+    /// Our port mapping alone.
+    pub(super) map: PathBuf,
     pub(super) geth_server: PathBuf,
     pub(super) geth_client: PathBuf,
     /// geth's discovery alone, as a bootnode.
@@ -69,6 +71,7 @@ impl Workshop {
             target,
             causeway,
             discovery_node: profile.join("examples").join("discovery_node"),
+            map: profile.join("examples").join("map"),
             geth_server: bin.join("geth-les-server"),
             geth_client: bin.join("geth-les-client"),
             geth_bootnode: bin.join("geth-bootnode"),
@@ -122,6 +125,7 @@ async fn causeway(root: &Path, profile: &Path) -> anyhow::Result<PathBuf> {
     let mut build = Command::new(cargo);
     build.args(["build", "--quiet", "--profile", name]).current_dir(root);
     build.args(["-p", "causeway-discovery", "--example", "discovery_node"]);
+    build.args(["-p", "causeway-mapping", "--example", "map"]);
     if given.is_none() {
         build.args(["-p", "causeway", "--bin", "causeway"]);
     }
