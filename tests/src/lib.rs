@@ -5,6 +5,7 @@
 //! Start at: [`house`], [`interop::main`], [`lying_proxy::LyingProxy`], [`load::main`],
 //! [`measure::main`].  Told by: `tests/tests/*.rs`, `cargo interop`.
 
+pub mod cable;
 pub mod full_node;
 pub mod house;
 pub mod interop;
