@@ -74,8 +74,8 @@ pub(crate) struct Channels {
     next: Key,
     /// SCTP is there.
     established: bool,
-    /// The channel for Noise was opened. Once it is closed, browsers use its number for a stream.
-    begun: bool,
+    /// The channel for Noise, once it was opened. When it is closed, browsers use its number for a stream.
+    handshake: Option<Key>,
     /// Streams of the peer that nobody has taken yet.
     incoming: VecDeque<Key>,
     /// Pieces of messages that were taken out of SCTP.
@@ -91,7 +91,7 @@ impl Channels {
             resetting: BTreeSet::new(),
             next: 0,
             established: false,
-            begun: false,
+            handshake: None,
             incoming: VecDeque::new(),
             taken: 0,
         }
@@ -150,7 +150,7 @@ impl Channels {
         if self.numbers.contains_key(&id) {
             return Ok(());
         }
-        if id == HANDSHAKE && !self.begun {
+        if id == HANDSHAKE && self.handshake.is_none() {
             return Ok(()); // the peer's bytes come before our channel is there
         }
         if self.channels.len() >= self.limits.streams {
@@ -193,8 +193,8 @@ impl Channels {
     pub(crate) fn open_handshake(&mut self, association: &mut Association) -> Key {
         // Fails where the peer's first bytes have made it.
         let _ = association.open_stream(HANDSHAKE, Ppi::Binary);
-        self.begun = true;
         let key = self.insert(HANDSHAKE, true);
+        self.handshake = Some(key);
         self.fill(association, key);
         key
     }
@@ -296,12 +296,13 @@ impl Channels {
     }
 
     /// Closes the channel if nobody holds its stream and nothing is to be waited for.
+    ///
+    /// What the peer has opened it closes itself, or [`LINGER`] does: if both sides reset a number at the same time,
+    /// the second reset may reach a browser when the number is a new channel already, and end that.
     fn close_if_over(&mut self, association: &mut Association, key: Key) {
-        if self
-            .channels
-            .get(&key)
-            .is_some_and(|channel| !channel.held && channel.opened && channel.halves.is_over())
-        {
+        let Some(channel) = self.channels.get(&key) else { return };
+        let ours = channel.id.is_some_and(|id| id % 2 == 1) || self.handshake == Some(key);
+        if ours && !channel.held && channel.opened && channel.halves.is_over() {
             self.close(association, key);
         }
     }
