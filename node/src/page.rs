@@ -3,7 +3,7 @@
 //! Its sources are in `tests/peers/browser`, whose build writes `node/page`; the interop row `browser-page` fails where
 //! the two differ. The page speaks libp2p and LES from the browser: nothing here knows what it asks.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use axum::{
     Router,
@@ -70,7 +70,7 @@ pub(crate) fn link(
     http: &str,
     multiaddrs: &[String],
     spec: &ChainSpec,
-    accounts: &[impl ToString],
+    accounts: &[impl Display],
 ) -> Option<String> {
     let address =
         DIALABLE.iter().find_map(|part| multiaddrs.iter().find(|address| address.contains(part)))?;
@@ -78,7 +78,7 @@ pub(crate) fn link(
     let mut link = format!("{http}{PLACE}#{address}?genesis={genesis}&network={network}");
     for account in accounts {
         // Writing to a string cannot fail.
-        let _ = write!(link, "&account={}", account.to_string());
+        let _ = write!(link, "&account={account}");
     }
     Some(link)
 }
