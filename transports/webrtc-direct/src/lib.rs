@@ -3,7 +3,7 @@
 //! Owns: the passive side of ICE, DTLS and SCTP of a connection, data channels as streams, the certificate that an
 //! address names, the addresses a listener has, and its limits.
 //! Must not know: which protocols run on the streams, who the peers are, what they are let do.
-//! Start at: [`Transport`].  Told by: `src/pair.rs`, `tests/storms.rs`, `go_libp2p.rs`.
+//! Start at: [`Transport`].  Told by: `src/pair/tests.rs`, `tests/storms.rs`, `go_libp2p.rs`.
 //!
 //! ```no_run
 //! use libp2p::{SwarmBuilder, ping};
