@@ -285,3 +285,54 @@ async fn flood_of_streams_is_survived_and_bothers_nobody_else() {
         pair.shutdown().await;
     }
 }
+
+/// A peer that resets one stream after the other harms nobody else, and is served once it behaves.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_resets_in_a_row_harm_nobody_else_and_the_peer_is_served_again() {
+    for transport in [Transport::Tcp, Transport::Quic, Transport::WebSocket] {
+        let mut pair = Pair::start(transport).await;
+        let address = pair.address();
+        let others = client(3).await;
+        let mut bystander = others.open(&address, &LES).await.expect("opened");
+        bystander.writer.write_item(1, &string(1)).await.expect("sent");
+        let mut served = next(&mut pair.streams).await;
+        assert_eq!(served.reader.read_item(None).await.expect("read").expect("an item").code, 1);
+
+        for _ in 0..20 {
+            // The connection itself may be lost over it, and is dialed anew then.
+            let Ok(mut reset) = pair.client.open(&address, &LES).await else { continue };
+            let _ = reset.writer.write_item(2, &string(100_000)).await;
+            drop(reset); // both halves, unread and unclosed: a reset
+        }
+        let behaved = async {
+            loop {
+                let Ok(mut stream) = pair.client.open(&address, &LES).await else { continue };
+                let sent = stream.writer.write_item(9, &string(1)).await;
+                if sent.is_ok() {
+                    let _ = stream.reader.read_item(None).await; // until it is dropped by the other end
+                }
+            }
+        };
+        let taken = async {
+            loop {
+                let mut stream = next(&mut pair.streams).await;
+                while let Ok(Some(item)) = stream.reader.read_item(None).await {
+                    if item.code == 9 {
+                        return stream.connection;
+                    }
+                }
+            }
+        };
+        let connection = tokio::select! {
+            () = behaved => unreachable!("it goes on"),
+            connection = timeout(SOON, taken) => connection.expect("served again"),
+        };
+
+        assert_ne!(connection, served.connection);
+        bystander.writer.write_item(3, &string(1)).await.expect("sent");
+        let item = timeout(SOON, served.reader.read_item(None)).await.expect("soon");
+        assert_eq!(item.expect("read").expect("an item").code, 3);
+        others.shutdown().await;
+        pair.shutdown().await;
+    }
+}
