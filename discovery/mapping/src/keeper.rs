@@ -15,7 +15,7 @@ use std::{
 pub(crate) use self::port::{Ask, Held};
 use self::port::{Judgement, Port};
 use crate::{
-    MappingError, Method, Pace, Path, PortState, PortWish,
+    MAX_PORTS, MappingError, Method, Pace, Path, PortState, PortWish,
     epoch::{Clock, Epoch},
     is_public,
     pcp::Nonce,
@@ -97,6 +97,7 @@ pub(crate) struct Keeper {
     epoch: Option<Epoch>,
     last_reset: Option<Instant>,
     check: Option<Instant>,
+    /// Mappings of UPnP that lead to an address that we had, until their router is there again.
     abandoned: Vec<Ask>,
     flying: Option<Flying>,
 }
@@ -136,15 +137,14 @@ impl Keeper {
         if self.path == path && !first {
             return;
         }
-        let same_router = |ask: &Ask| path.as_ref().is_some_and(|path| path.control == ask.path.control);
         // The old address would keep the port; the other protocols let nobody delete what is another's.
-        self.abandoned = self
-            .ports
-            .iter_mut()
-            .filter_map(|port| port.held.take())
-            .map(|held| held.ask)
-            .filter(|ask| ask.method == Method::Upnp && same_router(ask))
-            .collect();
+        let held = self.ports.iter_mut().filter_map(|port| port.held.take());
+        self.abandoned.extend(held.map(|held| held.ask).filter(|ask| ask.method == Method::Upnp));
+        self.abandoned.truncate(MAX_PORTS);
+        if let Some(path) = &path {
+            let in_the_way = |old: &Path| old.control == path.control && old.address != path.address;
+            self.abandoned.retain(|ask| in_the_way(&ask.path));
+        }
         let unneeded = |path: &Path| self.setup.family == Family::V4 && is_public(path.address);
         let (state, due) = match &path {
             None => (PortState::Failed(MappingError::NoGateway), None),

@@ -297,7 +297,8 @@ fn another_network_starts_all_anew_and_late_answers_are_lost() {
     home.keeper.handle_network(Some(path(10)), home.now);
     home.asked();
     home.grant("1.2.3.4:1", HOUR, None);
-    // The same router, another address of ours: the old mapping is in the way.
+    // After a pause the same router, and another address of ours: the old mapping is in the way.
+    home.keeper.handle_network(None, home.now);
     home.keeper.handle_network(Some(path(11)), home.now);
     let Some(Command::Remove(old)) = home.command() else { panic!("the old one is deleted first") };
     assert_eq!(old.path, path(10));
