@@ -26,6 +26,8 @@ use crate::{
 };
 
 /// Largest WebSocket frame; the default of 256 MiB would let one frame take the memory.
+///
+/// libp2p-websocket 0.46 holds those who come to it, and not the servers that we dial: these keep the default.
 pub(crate) const MAX_WEBSOCKET_FRAME: usize = 1024 * 1024;
 
 /// More streams than these yamux does not take: their smallest windows would pass its limit of a connection.
