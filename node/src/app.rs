@@ -9,7 +9,7 @@ use causeway_bridge::{
 };
 use causeway_discovery::{Discovery, Order};
 use causeway_translate::{AccountKeyForm, ChainIdentity, ClientConfig, ServerConfig};
-use causeway_transports::{Incoming, SecureWebSocket, Transports};
+use causeway_transports::{Incoming, MemoryBudget, SecureWebSocket, Transports};
 use causeway_verify::{ChainSpec, HeaderChain, Root};
 use secp256k1::SecretKey;
 use serde_json::json;
@@ -152,6 +152,7 @@ impl Relay {
         let mut config = transports_config(secret_key, Some(ports));
         config.secure_websocket = secure_websocket;
         config.lists = access.read()?;
+        config.limits.libp2p.memory = MemoryBudget::detect();
         config.dial_guard = peering.dial_guard();
         config.rendezvous_server = Some(crate::rendezvous::limits(&spec));
         let (transports, incoming) = Transports::start(config).await.context(
