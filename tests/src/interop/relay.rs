@@ -197,6 +197,20 @@ impl Relay {
         self.until_at("/peers", what, limit, wished).await
     }
 
+    /// Looks at the sessions until one is as wished, and gives it.
+    pub(super) async fn until_session(
+        &self,
+        what: &str,
+        limit: Duration,
+        wished: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let find = |answer: &Value| {
+            answer["sessions"].as_array().and_then(|sessions| sessions.iter().find(|one| wished(one)).cloned())
+        };
+        let answer = self.until_at("/peers", what, limit, |answer| find(answer).is_some()).await?;
+        find(&answer).context("the session was there")
+    }
+
     async fn until_at(
         &self,
         path: &str,

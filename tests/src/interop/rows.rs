@@ -6,6 +6,7 @@ mod discv5_js;
 mod dns;
 mod ethereumjs;
 mod find_each_other;
+mod heartbeat;
 mod hostile;
 mod hostile_udp;
 mod killed;
@@ -131,6 +132,11 @@ pub(super) const ALL: &[Row] = &[
         name: "lists",
         what: "light peers are denied by a file while they are connected",
         run: |stage| Box::pin(lists::run(stage)),
+    },
+    Row {
+        name: "heartbeat",
+        what: "js-libp2p and geth answer our pings; js-libp2p is stopped with SIGSTOP",
+        run: |stage| Box::pin(heartbeat::run(stage)),
     },
     Row {
         name: "lying",
