@@ -128,7 +128,7 @@ mod tests {
         let all = ["/ip4/127.0.0.1/tcp/1/p2p/a", "/ip4/127.0.0.1/tcp/2/ws/p2p/a"].map(str::to_owned);
         let spec = spec(CHAIN);
         let account = ["0x01"];
-        let link = |addresses: &[String]| super::link("http://127.0.0.1:1", addresses, &spec, &account);
+        let link = |addresses: &[String]| link("http://127.0.0.1:1", addresses, &spec, &account);
         assert_eq!(link(&all[..1]), None);
         let plain = link(&all).expect("an address");
         assert!(
