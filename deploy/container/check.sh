@@ -134,7 +134,7 @@ same "command" '["run"]' "$(inspect '{{json .Config.Cmd}}')"
 same "stop signal" "SIGTERM" "$(inspect '{{.Config.StopSignal}}')"
 same "health check" '["CMD","/usr/bin/causeway","health"]' "$(inspect '{{json .HealthCheck.Test}}')"
 same "volume" '{"/data":{}}' "$(inspect '{{json .Config.Volumes}}')"
-same "ports" '30313/tcp 30313/udp 30314/tcp 30314/udp 30315/tcp 30315/udp ' \
+same "ports" '30313/tcp 30313/udp 30314/tcp 30314/udp 30315/tcp 30315/udp 30316/udp ' \
     "$(inspect '{{range $port, $_ := .Config.ExposedPorts}}{{$port}} {{end}}')"
 same "version label" "$version" "$(inspect '{{index .Config.Labels "org.opencontainers.image.version"}}')"
 same "licence label" "MIT OR Apache-2.0" "$(inspect '{{index .Config.Labels "org.opencontainers.image.licenses"}}')"

@@ -204,7 +204,7 @@ fn port_mapping_of_the_form_is_looked_up_with_its_protocol() {
             "version: \"2\"\nfields:\n  - {{ id: port, title: Port, description: Port, target: {{ type: portMapping, containerPort: \"{port}\" }} }}\n"
         )
     };
-    for (port, found) in [("30314/UDP", false), ("30315", false), ("30316/UDP", true), ("1/TCP", true)] {
+    for (port, found) in [("30314/UDP", false), ("30315", false), ("30317/UDP", true), ("1/TCP", true)] {
         let mut source = repository();
         source.dappnode.insert(WIZARD.to_owned(), field(port).into_bytes());
 

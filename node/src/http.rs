@@ -114,6 +114,7 @@ impl State {
             "refused": count(Counts::refused),
             "tasks": self.tasks.len(),
             "connections": self.transports.counts().sessions(),
+            "libp2pRestarts": self.transports.restarts(),
         })
     }
 

@@ -20,8 +20,7 @@ pub(crate) struct Ports {
     libp2p: u16,
     ws: u16,
     webtransport: u16,
-    /// Only where it is asked for.
-    webrtc: Option<u16>,
+    webrtc: u16,
     http: SocketAddr,
 }
 
@@ -35,7 +34,7 @@ impl Ports {
             libp2p: port(args.port_libp2p, 30314),
             ws: port(args.port_ws, 30315),
             webtransport: port(args.port_webtransport, 30315),
-            webrtc: args.port_webrtc,
+            webrtc: port(args.port_webrtc, 30316),
             http: SocketAddr::new(args.http_addr, port(args.port_http, 8688)),
         }
     }
@@ -96,7 +95,7 @@ pub(crate) fn transports_config(secret_key: SecretKey, ports: Option<Ports>) -> 
         websocket: at(|ports| ports.ws),
         secure_websocket: None,
         webtransport: at(|ports| ports.webtransport),
-        webrtc_direct: ports.and_then(|ports| Some(SocketAddr::new(ports.addr, ports.webrtc?))),
+        webrtc_direct: at(|ports| ports.webrtc),
         trusted_roots: Vec::new(),
         limits: Limits::default(),
         lists: Lists::default(),

@@ -41,7 +41,7 @@ pub(crate) struct ListenArgs {
     /// 30315 unless said otherwise.
     #[arg(long = "port.webtransport", value_name = "N", env = "CAUSEWAY_PORT__WEBTRANSPORT")]
     pub(crate) port_webtransport: Option<u16>,
-    /// Port of WebRTC-direct (UDP), for browsers without WebTransport; experimental, and closed unless this is given.
+    /// Port of WebRTC-direct (UDP), for browsers without WebTransport; 30316 unless said otherwise.
     #[arg(long = "port.webrtc", value_name = "N", env = "CAUSEWAY_PORT__WEBRTC")]
     pub(crate) port_webrtc: Option<u16>,
     /// Port of status and health, always on 127.0.0.1 unless --http.addr says otherwise; 8688.

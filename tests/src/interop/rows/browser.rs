@@ -277,23 +277,11 @@ pub(super) async fn webrtc_direct(stage: Stage) -> anyhow::Result<String> {
         time(&control, "connect"),
         time(&control, "echo")
     );
-    let help =
-        tokio::process::Command::new(&stage.workshop.causeway).args(["run", "--help"]).output().await?;
-    if !String::from_utf8_lossy(&help.stdout).contains("--port.webrtc") {
-        return Ok(format!("{control}; causeway run does not listen there"));
-    }
     let mut geth = Geth::start(&stage, "geth", Options { hold: 1, ..Options::default() }).await?;
-    let options = ["--no-discovery", "--full-node", &geth.enode(), "--port.webrtc", "0"].map(str::to_owned);
+    let options = ["--no-discovery", "--full-node", &geth.enode()].map(str::to_owned);
     let relay = Relay::start_with(&stage, "relay", &geth.genesis_file, &options).await?;
     relay.at_head(geth.number()).await?;
-    let address = relay.peer.said().iter().find_map(|line| {
-        let all = line["multiaddrs"].as_array()?;
-        all.iter()
-            .filter_map(Value::as_str)
-            .find(|address| address.contains("/webrtc-direct/"))
-            .map(str::to_owned)
-    });
-    let address = address.context("no address for webrtc-direct in the ready line")?;
+    let address = relay.address(Way::WebRtcDirect)?;
     let link = run_link(&geth, &address, geth.number(), &geth.head())?;
     let files = built();
     let options = ["--files", &files, "--heads", "1"];
