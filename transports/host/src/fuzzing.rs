@@ -15,13 +15,12 @@ use libp2p::{
         transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent},
     },
     identity::Keypair,
-    websocket,
 };
 
-use crate::{HostLimits, stack};
+use crate::{HostLimits, stack, websocket};
 
 /// Bytes of the largest WebSocket frame, and of the largest message, that is taken.
-pub const MAX_WEBSOCKET_FRAME: usize = stack::MAX_WEBSOCKET_FRAME;
+pub const MAX_WEBSOCKET_FRAME: usize = websocket::MAX_FRAME;
 
 /// Where the streams seem to come from.
 const ADDRESS: &str = "/ip4/192.0.2.1/tcp/1";
@@ -72,7 +71,7 @@ impl<S: Stream, O: 'static> WebSockets<S, O> {
 /// WebSockets as far as their frames go: gives the stream that they carry.
 pub fn websocket_frames<S: Stream>() -> WebSockets<S, Carried> {
     let next = Arc::default();
-    let transport = stack::frames_over(Streams::new(&next), websocket::tls::Config::client());
+    let transport = websocket::Listening::new(Streams::new(&next));
     let boxed = transport.map(|stream, _| Box::new(stream) as Carried).boxed();
     WebSockets::listen(next, boxed)
 }
@@ -81,9 +80,8 @@ pub fn websocket_frames<S: Stream>() -> WebSockets<S, Carried> {
 pub fn websocket_peers<S: Stream>() -> WebSockets<S, Peer> {
     let next = Arc::default();
     let keypair = Keypair::ed25519_from_bytes([7; 32]).expect("32 bytes are a key");
-    let client = websocket::tls::Config::client();
     let limits = HostLimits::default();
-    let transport = stack::websocket_over(Streams::new(&next), client, &keypair, &limits);
+    let transport = stack::websocket_listeners(Streams::new(&next), &keypair, &limits);
     WebSockets::listen(next, transport.expect("noise is set up"))
 }
 

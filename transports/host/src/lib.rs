@@ -28,6 +28,7 @@ mod stack;
 mod streams;
 mod swarm;
 mod tls;
+mod websocket;
 
 pub use certificate::{CertificateError, CertificateFiles, is_dns_name, read_roots};
 pub use config::{ConnectionKey, HostConfig, HostLimits, Listen};

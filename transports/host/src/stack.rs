@@ -13,7 +13,7 @@ use libp2p::{
     },
     dns,
     identity::Keypair,
-    noise, quic, tcp, tls as libp2p_tls, websocket, yamux,
+    noise, quic, tcp, tls as libp2p_tls, yamux,
 };
 use tracing::warn;
 
@@ -23,12 +23,8 @@ use crate::{
     convert::in_full,
     guard::{Doorman, Guarded, Marked, Naming},
     tls::{self, SecureListeners},
+    websocket::{self, Dialing, Listening},
 };
-
-/// Largest WebSocket frame; the default of 256 MiB would let one frame take the memory.
-///
-/// libp2p-websocket 0.46 holds those who come to it, and not the servers that we dial: these keep the default.
-pub(crate) const MAX_WEBSOCKET_FRAME: usize = 1024 * 1024;
 
 /// More streams than these yamux does not take: their smallest windows would pass its limit of a connection.
 const MOST_YAMUX_STREAMS: usize = 4096;
@@ -80,20 +76,23 @@ pub(crate) fn build(
     listen: &[Listen],
 ) -> Result<Connections, HostError> {
     let Secrets { identity, trusted_roots } = secrets;
-    let client = client_tls(&trusted_roots)?;
-    let dialing = match (
+    let connector = websocket::connector(&trusted_roots).map_err(|error| setup("wss", &error))?;
+    let (websockets, direct) = match (
         dns::tokio::Transport::system(plain_tcp(doorman)),
         dns::tokio::Transport::system(direct(keypair, limits, doorman, listen)?),
     ) {
-        (Ok(tcp), Ok(direct)) => either(websocket_over(tcp, client, keypair, limits)?, direct.boxed()),
+        (Ok(tcp), Ok(direct)) => {
+            let dialing = Dialing::new(tcp, connector);
+            (secured_websocket(dialing, keypair, limits)?, direct.boxed())
+        }
         (Err(error), _) | (_, Err(error)) => {
             warn!(reason = %error, "no name resolution: addresses with DNS names cannot be dialed");
-            either(
-                websocket_over(plain_tcp(doorman), client, keypair, limits)?,
-                direct(keypair, limits, doorman, listen)?,
-            )
+            let dialing = Dialing::new(plain_tcp(doorman), connector);
+            (secured_websocket(dialing, keypair, limits)?, direct(keypair, limits, doorman, listen)?)
         }
     };
+    let listening = websocket_listeners(plain_tcp(doorman), keypair, limits)?;
+    let dialing = either(websockets, either(listening, direct));
     let all = match identity {
         Some(identity) => either(secure_listeners(identity, keypair, limits)?, dialing),
         None => dialing,
@@ -158,8 +157,7 @@ fn secure_listeners(
     let over_tls = tcp::tokio::Transport::new(tcp::Config::default())
         .and_then(move |socket, _| acceptor.accept(socket))
         .boxed();
-    let client = websocket::tls::Config::client(); // nothing is dialed here
-    Ok(SecureListeners::new(websocket_over(over_tls, client, keypair, limits)?).boxed())
+    Ok(SecureListeners::new(websocket_listeners(over_tls, keypair, limits)?).boxed())
 }
 
 /// WebTransport of others. The gate counts its connections as it counts all; the transport's own limits bound what
@@ -195,20 +193,25 @@ fn webrtc_direct(keypair: &Keypair, limits: &HostLimits) -> Result<Connections, 
     Ok(transport.map(|(peer, session), _| (peer, StreamMuxerBox::new(session))).boxed())
 }
 
-fn client_tls(trusted_roots: &[Vec<u8>]) -> Result<websocket::tls::Config, HostError> {
-    let mut builder = websocket::tls::Config::builder();
-    for root in trusted_roots {
-        builder
-            .add_trust(&websocket::tls::Certificate::new(root.clone()))
-            .map_err(|error| setup("wss", &error))?;
-    }
-    Ok(builder.finish())
+/// WebSockets of others, over `transport`.
+pub(crate) fn websocket_listeners<T>(
+    transport: T,
+    keypair: &Keypair,
+    limits: &HostLimits,
+) -> Result<Connections, HostError>
+where
+    T: Transport + Send + Unpin + 'static,
+    T::Error: Send + Sync + 'static,
+    T::Dial: Send + 'static,
+    T::ListenerUpgrade: Send + 'static,
+    T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    secured_websocket(Listening::new(transport), keypair, limits)
 }
 
 /// Browsers know noise only, so TLS is not offered within a WebSocket.
-pub(crate) fn websocket_over<T>(
-    transport: T,
-    client: websocket::tls::Config,
+fn secured_websocket<T>(
+    websocket: T,
     keypair: &Keypair,
     limits: &HostLimits,
 ) -> Result<Connections, HostError>
@@ -220,27 +223,12 @@ where
     T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let noise = noise::Config::new(keypair).map_err(|error| setup("ws", &error))?;
-    Ok(frames_over(transport, client)
+    Ok(websocket
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux_config(limits))
         .timeout(limits.handshake_timeout)
         .boxed())
-}
-
-/// WebSocket and nothing on it.
-pub(crate) fn frames_over<T>(transport: T, client: websocket::tls::Config) -> websocket::Config<T>
-where
-    T: Transport + Send + Unpin + 'static,
-    T::Error: Send + 'static,
-    T::Dial: Send + 'static,
-    T::ListenerUpgrade: Send + 'static,
-    T::Output: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut websocket = websocket::Config::new(transport);
-    websocket.set_max_data_size(MAX_WEBSOCKET_FRAME);
-    websocket.set_tls_config(client);
-    websocket
 }
 
 fn yamux_config(limits: &HostLimits) -> yamux::Config {
