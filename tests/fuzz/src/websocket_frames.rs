@@ -219,8 +219,12 @@ impl Model {
             return;
         }
         if is_control {
-            // soketto 0.8 forgets the message that a pong comes into.
-            self.is_over = code == PONG && self.message.is_some();
+            // soketto 0.8 forgets the message that a pong comes into: refused if there is anything of it.
+            if code == PONG
+                && let Some(message) = self.message.take()
+            {
+                self.is_over = !message.is_empty();
+            }
             return;
         }
         let before = self.message.as_ref().map_or(0, Vec::len);
