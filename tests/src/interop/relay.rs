@@ -205,7 +205,9 @@ impl Relay {
         wished: impl Fn(&Value) -> bool,
     ) -> anyhow::Result<Value> {
         let find = |answer: &Value| {
-            answer["sessions"].as_array().and_then(|sessions| sessions.iter().find(|one| wished(one)).cloned())
+            answer["sessions"]
+                .as_array()
+                .and_then(|sessions| sessions.iter().find(|one| wished(one)).cloned())
         };
         let answer = self.until_at("/peers", what, limit, |answer| find(answer).is_some()).await?;
         find(&answer).context("the session was there")
