@@ -1,3 +1,5 @@
+//! Both ends against what a peer may say.
+
 use futures::{AsyncReadExt, AsyncWriteExt, executor::block_on, io::Cursor};
 
 use rustls::pki_types::ServerName;
