@@ -222,7 +222,9 @@ fn failure_of(error: &DialError) -> Failure {
         DialError::Myself => Failure::Myself,
         DialError::AlreadyConnected => Failure::AlreadyConnected,
         DialError::TooManyPeers => Failure::TooManyPeers,
-        DialError::Useless { .. } | DialError::NotAllowed { .. } | DialError::Denied(_) => Failure::Refused,
+        DialError::Useless { .. } | DialError::NotAllowed { .. } => Failure::Refused,
+        // It is we who do not want it, and the lists may change at any time.
+        DialError::Denied(_) => Failure::Stopped,
         DialError::Unreachable { .. }
         | DialError::Timeout { .. }
         | DialError::WrongKey { .. }
