@@ -95,7 +95,11 @@ patiently() {
         sleep 0.1
     done
 }
-granted() { [ "$(grep -c "$2 mapped" "$1.out")" -ge "$3" ]; }
+granted() {
+    for protocol in tcp udp; do
+        [ "$(grep -c "^$protocol [0-9]* $2 mapped" "$1.out")" -ge "$3" ] || return 1
+    done
+}
 rules() { ip netns exec router nft list ruleset; }
 open() { ip netns exec home "$map" open "$1" 8 "tcp:$2" "udp:$2" >"$1.out" 2>"$1.err" & }
 reach() {
