@@ -8,6 +8,7 @@ use causeway_bridge::{
     Backend, Counts, Follower, FullNodes, Service, Ushered, Verified, VerifiedConfig, usher,
 };
 use causeway_discovery::{Discovery, Order};
+use causeway_records::Reach;
 use causeway_translate::{AccountKeyForm, ChainIdentity, ClientConfig, ServerConfig};
 use causeway_transports::{Incoming, MemoryBudget, SecureWebSocket, Transports};
 use causeway_verify::{ChainSpec, HeaderChain, Root};
@@ -24,6 +25,7 @@ use crate::{
     access::Access,
     dialing::{self, Dialer},
     http,
+    mapping::{self, PortMapping},
     peering::{self, Listeners, Peering},
     ports::{Ports, transports_config},
     record,
@@ -77,6 +79,7 @@ pub(crate) struct Relay {
     discovery: Discovery,
     http: SocketAddr,
     enode: String,
+    mapping: PortMapping,
     stop: CancellationToken,
     tasks: TaskTracker,
     state: Arc<http::State>,
@@ -166,15 +169,19 @@ impl Relay {
                 warn!(%error, "the lists are not read again");
             }
         });
+        let (nat, allow_private) = (peering.nat, peering.reach == Reach::Local);
         let listeners = Listeners { transports: &transports, ports, secret_key };
-        let (discovery, orders) = peering.start(&spec, checkpoint, listeners, &tasks, &stop).await?;
+        let (discovery, orders, udp) = peering.start(&spec, checkpoint, listeners, &tasks, &stop).await?;
         let enode = record::enode(&transports);
+        let wishes = mapping::wishes(transports.devp2p_addr(), udp, &transports.multiaddrs());
+        let mapping = PortMapping::start(nat, wishes, allow_private);
         let nodes = Arc::new(FullNodes::new(client_config(&spec, spec.genesis.timestamp), tasks.clone()));
         let state = Arc::new(http::State::new(
             Arc::clone(&spec),
             Arc::clone(&nodes),
             transports.clone(),
             discovery.clone(),
+            mapping.status(),
             tasks.clone(),
             stop.clone(),
         ));
@@ -190,7 +197,7 @@ impl Relay {
         };
         let serve = house.serve(checkpoint, orders, secret_key, light_peers, cache_bytes, incoming);
         tasks.spawn(serve.instrument(info_span!("relay")));
-        Ok(Self { transports, discovery, http, enode, stop, tasks, state })
+        Ok(Self { transports, discovery, http, enode, mapping, stop, tasks, state })
     }
 
     /// The ready line (design section 4).
@@ -214,6 +221,8 @@ impl Relay {
     /// Says goodbye to everybody and ends every task.
     pub(crate) async fn shutdown(self) {
         self.state.drain();
+        // While the sockets are still there, so that no other device's packets ever come to what was ours.
+        self.mapping.end().await;
         self.stop.cancel();
         self.transports.shutdown(FAREWELL).await;
         self.tasks.close();

@@ -3,18 +3,19 @@
 mod access;
 mod light;
 mod listen;
+mod nat;
 mod records;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use alloy_primitives::B256;
-use causeway_discovery::Nat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
     access::AccessArgs,
     light::{BlockArg, LightArgs, LightCommand},
     listen::ListenArgs,
+    nat::Nat,
     records::{DnsCommand, DnsReadArgs, DnsSignArgs, EnrCommand, EnrNewArgs},
 };
 
@@ -147,8 +148,10 @@ pub(crate) struct DiscoveryArgs {
     /// where --addr is such an address, unless the network's built-in bootnodes or lists are used.
     #[arg(long = "discovery.local")]
     pub(crate) local: bool,
-    /// How others come to know our address: `any` (what enough peers see), `none`, or `extip:IP`.
-    #[arg(long, value_name = "any|none|extip:IP", default_value = "any", value_parser = nat, env = "CAUSEWAY_NAT")]
+    /// How others come to know our address: `any` (what enough peers see, and the router is asked to open our ports:
+    /// PCP, NAT-PMP, UPnP in turn), `upnp`, `pmp` or `pcp` (by this protocol only), `none` (only addresses that we
+    /// are bound to), or `extip:IP`. What the router opened is closed again at the end.
+    #[arg(long, value_name = "any|none|upnp|pmp|pcp|extip:IP", default_value = "any", env = "CAUSEWAY_NAT")]
     pub(crate) nat: Nat,
     /// Sets how many peers are kept and how eagerly they are looked for.
     #[arg(long, value_enum, default_value_t = Profile::Server, env = "CAUSEWAY_PROFILE")]
@@ -165,22 +168,6 @@ pub(crate) enum Profile {
     Server,
     /// Eight connections in all, one dial at a time: for phones and small boards.
     Lowpower,
-}
-
-fn nat(text: &str) -> Result<Nat, String> {
-    match text {
-        "any" => Ok(Nat::Any),
-        "none" => Ok(Nat::None),
-        "upnp" | "pmp" | "pcp" => {
-            Err(format!("this version cannot map ports by {text} yet; give any, none or extip:IP"))
-        }
-        other => {
-            let ip = other
-                .strip_prefix("extip:")
-                .ok_or_else(|| format!("`{other}` is none of any, none, extip:IP"))?;
-            ip.parse().map(Nat::Fixed).map_err(|_| format!("`{ip}` is not an IP address"))
-        }
-    }
 }
 
 /// `causeway peers`

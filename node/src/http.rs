@@ -21,13 +21,17 @@ use axum::{
 };
 use causeway_bridge::{Counts, Follower, FullNodes};
 use causeway_discovery::Discovery;
+use causeway_mapping::MappingStatus;
 use causeway_pool::PoolEvent;
 use causeway_transports::{Connected, Transports, peer_id_text};
 use causeway_verify::ChainSpec;
 use causeway_wire::Heartbeat;
 use futures::{Stream, stream};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::broadcast::error::RecvError};
+use tokio::{
+    net::TcpListener,
+    sync::{broadcast::error::RecvError, watch},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
@@ -38,6 +42,7 @@ pub(crate) struct State {
     nodes: Arc<FullNodes>,
     transports: Transports,
     discovery: Discovery,
+    mapping: watch::Receiver<MappingStatus>,
     tasks: TaskTracker,
     serving: OnceLock<(Arc<Follower>, Arc<Counts>)>,
     draining: AtomicBool,
@@ -52,11 +57,12 @@ impl State {
         nodes: Arc<FullNodes>,
         transports: Transports,
         discovery: Discovery,
+        mapping: watch::Receiver<MappingStatus>,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
         let (serving, draining) = (OnceLock::new(), AtomicBool::new(false));
-        Self { spec, nodes, transports, discovery, tasks, serving, draining, stop }
+        Self { spec, nodes, transports, discovery, mapping, tasks, serving, draining, stop }
     }
 
     /// The chain is there and light peers are served from now on.
@@ -114,6 +120,7 @@ impl State {
             "refused": count(Counts::refused),
             "tasks": self.tasks.len(),
             "connections": self.transports.counts().sessions(),
+            "mappings": crate::mapping::objects(&self.mapping.borrow(), None),
             "libp2pRestarts": self.transports.restarts(),
         })
     }

@@ -13,6 +13,7 @@ mod http;
 mod identity;
 mod inbound;
 mod light;
+mod mapping;
 mod network;
 mod page;
 mod peering;

@@ -6,7 +6,7 @@ use alloy_primitives::B256;
 use anyhow::Context;
 use causeway_bridge::Follower;
 use causeway_discovery::{
-    Discovery, DiscoveryConfig, Looking, Nat, Order, OwnRecord, Report,
+    Discovery, DiscoveryConfig, Looking, Order, OwnRecord, Report,
     udp::{Bootnode, Sockets, TalkRegistry},
 };
 use causeway_pool::{Named, PoolConfig, Source};
@@ -18,7 +18,11 @@ use secp256k1::SecretKey;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{cli::Profile, ports::Ports, record};
+use crate::{
+    cli::{Nat, Profile},
+    ports::Ports,
+    record,
+};
 
 /// How a relay comes to its peers.
 #[derive(Debug)]
@@ -64,7 +68,8 @@ pub(crate) struct Listeners<'a> {
 }
 
 impl Peering {
-    /// Starts discovery; with nobody to look for peers it serves those that the user named.
+    /// Starts discovery; with nobody to look for peers it serves those that the user named. Also where its UDP side
+    /// is bound, if it has one.
     ///
     /// # Errors
     /// If its sockets cannot be bound.
@@ -75,7 +80,7 @@ impl Peering {
         listeners: Listeners<'_>,
         tasks: &TaskTracker,
         stop: &CancellationToken,
-    ) -> anyhow::Result<(Discovery, mpsc::Receiver<Order>)> {
+    ) -> anyhow::Result<(Discovery, mpsc::Receiver<Order>, Option<SocketAddr>)> {
         let Self { named, look, reach, nat, profile, datadir } = self;
         let Listeners { transports, ports, secret_key } = listeners;
         let tcp = transports.devp2p_addr().map_or_else(|| ports.devp2p(), |addr| addr.port());
@@ -83,10 +88,11 @@ impl Peering {
             None => None,
             Some(_) => Some(bind_udp(ports, tcp)?),
         };
+        let udp = sockets.as_ref().and_then(|sockets| sockets.v4().or_else(|| sockets.v6()));
         // No head is known yet: a node that is behind is compatible with all that are ahead (EIP-2124).
         let number = checkpoint.map_or(spec.genesis.number, |(number, _)| number);
         let eth = spec.fork_id(number, spec.genesis.timestamp);
-        let contents = record::contents(transports, eth, sockets.as_ref().map(Sockets::port), nat);
+        let contents = record::contents(transports, eth, udp.map(|addr| addr.port()), nat);
         let file = datadir.as_deref().map(record::default_file);
         let own = OwnRecord::new(secret_key, contents, file).context("signing our node record")?;
         let me = transports.node_key();
@@ -114,11 +120,17 @@ impl Peering {
             forks: spec.fork_filter(number, spec.genesis.timestamp),
             named,
             own,
-            nat,
+            nat: match nat {
+                Nat::Map(_) => causeway_discovery::Nat::Any,
+                Nat::None => causeway_discovery::Nat::None,
+                Nat::Fixed(ip) => causeway_discovery::Nat::Fixed(ip),
+            },
             peers_file: datadir.map(|datadir| datadir.join("peers.json")),
             looking,
         };
-        Discovery::start(config, tasks, stop.clone()).await.context("starting discovery")
+        let (discovery, orders) =
+            Discovery::start(config, tasks, stop.clone()).await.context("starting discovery")?;
+        Ok((discovery, orders, udp))
     }
 
     /// Keeps strangers' records from sending us where only we may go.

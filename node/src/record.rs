@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use causeway_discovery::Nat;
 use causeway_records::{Contents, Enode, Multiaddr, Part, Record};
 use causeway_transports::Transports;
 use causeway_wire::ForkId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
+
+use crate::cli::Nat;
 
 /// How often our certificates' hashes are looked at; each is said for days before it is needed.
 const CERTIFICATES: Duration = Duration::from_secs(600);
@@ -29,7 +30,7 @@ pub(crate) fn contents(transports: &Transports, eth: ForkId, udp: Option<u16>, n
     if let Some(addr) = transports.devp2p_addr() {
         let said = match nat {
             Nat::Fixed(ip) => Some(ip),
-            Nat::Any | Nat::None => Some(addr.ip()).filter(|ip| !ip.is_unspecified()),
+            Nat::Map(_) | Nat::None => Some(addr.ip()).filter(|ip| !ip.is_unspecified()),
         };
         match said {
             Some(IpAddr::V4(ip)) => contents.ip = Some(ip),

@@ -28,7 +28,18 @@ const EDGES: &[(&str, &[&str])] = &[
     ("causeway-devnet", &["wire", "verify", "bridge"]),
     (
         "causeway",
-        &["wire", "records", "pool", "discovery", "transports", "translate", "verify", "bridge", "devnet"],
+        &[
+            "wire",
+            "records",
+            "mapping",
+            "pool",
+            "discovery",
+            "transports",
+            "translate",
+            "verify",
+            "bridge",
+            "devnet",
+        ],
     ),
     ("causeway-deploy", &[]),
 ];

@@ -10,7 +10,6 @@ use std::{
 use alloy_primitives::U256;
 use anyhow::{Context, bail};
 use causeway_devnet::{Config, DevAccount, DevBackend, genesis};
-use causeway_discovery::Nat;
 use causeway_pool::{Named, Source};
 use causeway_records::{Enode, Reach};
 use causeway_transports::Transports;
@@ -22,7 +21,7 @@ use super::{explain, print_line, stop_signal};
 use crate::{
     access::Access,
     app::{self, Relay, RelayConfig},
-    cli::{BlockArg, DevArgs, Profile},
+    cli::{BlockArg, DevArgs, Nat, Profile},
     identity,
     light::{LightConfig, LightPeer, Server},
     page,
