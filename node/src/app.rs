@@ -10,7 +10,7 @@ use causeway_bridge::{
 use causeway_discovery::{Discovery, Order};
 use causeway_records::Reach;
 use causeway_translate::{AccountKeyForm, ChainIdentity, ClientConfig, ServerConfig};
-use causeway_transports::{Incoming, MemoryBudget, SecureWebSocket, Transports};
+use causeway_transports::{Incoming, MemoryBudget, ReachConfig, SecureWebSocket, Transports};
 use causeway_verify::{ChainSpec, HeaderChain, Root};
 use secp256k1::SecretKey;
 use serde_json::json;
@@ -66,6 +66,8 @@ pub(crate) struct RelayConfig {
     pub(crate) secure_websocket: Option<SecureWebSocket>,
     /// Who is let in.
     pub(crate) access: Access,
+    /// How it is reached.
+    pub(crate) reach: ReachConfig,
     /// Light peers served at once.
     pub(crate) light_peers: usize,
     /// Bytes of verified answers kept.
@@ -145,6 +147,7 @@ impl Relay {
             ports,
             secure_websocket,
             access,
+            reach,
             light_peers,
             cache_bytes,
         } = config;
@@ -154,6 +157,7 @@ impl Relay {
         let http = listener.local_addr()?;
         let mut config = transports_config(secret_key, Some(ports));
         config.secure_websocket = secure_websocket;
+        config.reach = reach;
         config.lists = access.read()?;
         config.limits.libp2p.memory = MemoryBudget::detect();
         config.dial_guard = peering.dial_guard();

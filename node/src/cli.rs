@@ -4,6 +4,7 @@ mod access;
 mod light;
 mod listen;
 mod nat;
+mod reach;
 mod records;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -16,6 +17,7 @@ pub(crate) use self::{
     light::{BlockArg, LightArgs, LightCommand},
     listen::ListenArgs,
     nat::Nat,
+    reach::ReachArgs,
     records::{DnsCommand, DnsReadArgs, DnsSignArgs, EnrCommand, EnrNewArgs},
 };
 
@@ -114,6 +116,9 @@ pub(crate) struct RunArgs {
     /// How peers are looked for.
     #[command(flatten)]
     pub(crate) discovery: DiscoveryArgs,
+    /// How it is reached.
+    #[command(flatten)]
+    pub(crate) reach: ReachArgs,
     /// Who is let in.
     #[command(flatten)]
     pub(crate) access: AccessArgs,

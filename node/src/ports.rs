@@ -102,5 +102,6 @@ pub(crate) fn transports_config(secret_key: SecretKey, ports: Option<Ports>) -> 
         external_addresses: Vec::new(),
         dial_guard: DialGuard::Any,
         rendezvous_server: None,
+        reach: causeway_transports::ReachConfig::default(),
     }
 }

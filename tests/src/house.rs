@@ -111,6 +111,7 @@ pub fn transports_config(secret_key: SecretKey, name: &str) -> TransportsConfig 
         external_addresses: Vec::new(),
         dial_guard: causeway_transports::DialGuard::Any,
         rendezvous_server: None,
+        reach: causeway_transports::ReachConfig::default(),
         limits: Limits { farewell: FAREWELL, ..Limits::default() },
         lists: causeway_transports::Lists::default(),
     }

@@ -1,6 +1,6 @@
 //! Dials on either stack, and says what went wrong in words that help.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use causeway_rlpx::{Closed, Connection, DisconnectReason, Fault, HandshakeError, Timeout};
 use causeway_wire::{Capability, NodeKey, PeerId};
@@ -120,6 +120,42 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
     let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));
     shared.spawn_rlpx(link, greeting.shared, end, place, peer, None);
     Ok(incoming)
+}
+
+/// Opens a session on a direct connection with a peer, once there is one.
+pub(crate) async fn dial_direct(
+    shared: &Arc<Shared>,
+    peer: PeerId,
+    patience: Duration,
+) -> Result<Incoming, DialError> {
+    let stream = tokio::select! {
+        biased;
+        () = shared.closing.cancelled() => return Err(DialError::Closing),
+        stream = shared.host.open_direct(&peer, &shared.capabilities, patience) => stream?,
+    };
+    stream::begin_dialed(shared, stream)
+}
+
+/// Opens a session on a connection of its own.
+pub(crate) async fn dial_fresh(
+    shared: &Arc<Shared>,
+    address: &Address,
+    word: Word,
+) -> Result<Incoming, DialError> {
+    let Address::Multiaddr(text) = address else { return dial(shared, address, word).await };
+    let limit = shared.limits.dial;
+    let open = async {
+        let stream = match word {
+            Word::Stranger => shared.host.open_fresh(text, &shared.capabilities).await?,
+            Word::User => shared.host.open_fresh_named(text, &shared.capabilities).await?,
+        };
+        stream::begin_dialed(shared, stream)
+    };
+    tokio::select! {
+        biased;
+        () = shared.closing.cancelled() => Err(DialError::Closing),
+        dialed = tokio::time::timeout(limit, open) => dialed.unwrap_or(Err(DialError::Timeout { limit })),
+    }
 }
 
 async fn dial_libp2p(shared: &Arc<Shared>, address: &str, word: Word) -> Result<Incoming, DialError> {

@@ -9,8 +9,8 @@ use std::{
 };
 
 use causeway_host::{
-    DialGuard, Discovered, Host, HostConfig, HostError, Listen, Lists, RendezvousError, RendezvousLimits,
-    Rules,
+    DialGuard, Discovered, Host, HostConfig, HostError, Listen, Lists, ReachConfig, ReachFacts,
+    RendezvousError, RendezvousLimits, Rules,
 };
 use causeway_wire::{Capability, NodeKey, PeerId, SharedCapability, Stack};
 use secp256k1::SecretKey;
@@ -69,6 +69,8 @@ pub struct TransportsConfig {
     pub dial_guard: DialGuard,
     /// Makes the libp2p side a rendezvous point for others.
     pub rendezvous_server: Option<RendezvousLimits>,
+    /// What is done to be reached on the libp2p side, and for others to be.
+    pub reach: ReachConfig,
     /// Every bound.
     pub limits: Limits,
     /// Who is let in, on either stack; can be changed: [`Transports::set_lists`].
@@ -92,6 +94,7 @@ impl fmt::Debug for TransportsConfig {
             .field("external_addresses", &self.external_addresses)
             .field("dial_guard", &self.dial_guard)
             .field("rendezvous_server", &self.rendezvous_server)
+            .field("reach", &self.reach)
             .field("limits", &self.limits)
             .field("lists", &self.lists)
             .finish_non_exhaustive()
@@ -187,6 +190,7 @@ impl Transports {
             external_addresses,
             dial_guard,
             rendezvous_server,
+            reach,
             limits,
             lists,
         } = config;
@@ -204,6 +208,7 @@ impl Transports {
         host.external_addresses = external_addresses;
         host.dial_guard = dial_guard.clone();
         host.rendezvous_server = rendezvous_server;
+        host.reach = reach;
         host.lists = lists.clone();
         host.trusted_roots = trusted_roots;
         let secure = secure_websocket.as_ref().map(|secure| Listen::SecureWebSocket(secure.addr));
@@ -278,6 +283,45 @@ impl Transports {
     /// See [`DialError`]; each says what to do.
     pub async fn dial_named(&self, address: &Address) -> Result<Incoming, DialError> {
         dialer::dial(&self.shared, address, Word::User).await
+    }
+
+    /// Waits until there is a direct connection with a libp2p peer, as hole punching makes one after a relayed one, and
+    /// opens a session on it.
+    ///
+    /// # Errors
+    /// See [`DialError`]; a timeout if there was no such connection within `patience`.
+    pub async fn dial_direct(&self, peer: PeerId, patience: Duration) -> Result<Incoming, DialError> {
+        dialer::dial_direct(&self.shared, peer, patience).await
+    }
+
+    /// The same as [`Transports::dial`] and [`Transports::dial_named`], but never on a connection that is there: it may
+    /// be a dead one.
+    ///
+    /// # Errors
+    /// See [`DialError`].
+    pub async fn dial_fresh(&self, address: &Address, named: bool) -> Result<Incoming, DialError> {
+        dialer::dial_fresh(&self.shared, address, if named { Word::User } else { Word::Stranger }).await
+    }
+
+    /// What is known of how the libp2p side is reached.
+    pub fn reach(&self) -> watch::Receiver<ReachFacts> {
+        self.shared.host.reach()
+    }
+
+    /// Relays at which places may be asked for; see [`Host::offer_relays`].
+    ///
+    /// # Errors
+    /// If the host is shut down.
+    pub async fn offer_relays(&self, relays: &[String]) -> Result<(), HostError> {
+        self.shared.host.offer_relays(relays).await
+    }
+
+    /// Addresses of ours that are worth being tested by others; see [`Host::set_candidates`].
+    ///
+    /// # Errors
+    /// See [`HostError`]; the old ones stay then.
+    pub async fn set_candidates(&self, addresses: &[String]) -> Result<(), HostError> {
+        self.shared.host.set_candidates(addresses).await
     }
 
     /// Who is connected now. A session that was replaced by a newer one and is about to end is not in the list.

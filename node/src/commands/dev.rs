@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use causeway_devnet::{Config, DevAccount, DevBackend, genesis};
 use causeway_pool::{Named, Source};
 use causeway_records::{Enode, Reach};
-use causeway_transports::Transports;
+use causeway_transports::{ReachConfig, Transports};
 use causeway_verify::ChainSpec;
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -109,6 +109,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
         ports: Ports::new(&args.listen, IpAddr::V4(Ipv4Addr::LOCALHOST)),
         secure_websocket,
         access: Access::default(),
+        reach: ReachConfig::default(),
         light_peers: LIGHT_PEERS,
         cache_bytes: 64 * 1024 * 1024,
     })

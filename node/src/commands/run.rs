@@ -72,6 +72,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         ports,
         secure_websocket,
         access,
+        reach: args.reach.config(reach == Reach::Local),
         light_peers: args.light_peers,
         cache_bytes: args.cache_mib.saturating_mul(1024 * 1024),
     })

@@ -46,6 +46,7 @@ impl LightPeer {
             external_addresses: Vec::new(),
             dial_guard: causeway_transports::DialGuard::Any,
             rendezvous_server: None,
+            reach: causeway_transports::ReachConfig::default(),
             limits: Limits::default(),
             lists: causeway_transports::Lists::default(),
         };

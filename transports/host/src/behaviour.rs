@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use libp2p::{identify, identity, swarm::NetworkBehaviour};
+use libp2p::{identify, identity, relay, swarm::NetworkBehaviour};
 
 use crate::{HostLimits, gate::Gate, lists::SharedRules, ping, rendezvous::Rendezvous, streams::Streams};
+
+/// Direct connections out of relayed ones (DCUtR).
+pub(crate) use libp2p::dcutr as hole_punching;
 
 /// How often identify is repeated on a connection.
 const IDENTIFY_INTERVAL: Duration = Duration::from_secs(300);
@@ -19,6 +22,9 @@ pub(crate) struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(crate) rendezvous: Rendezvous,
+    /// Our side of circuits that others relay.
+    relay: relay::client::Behaviour,
+    hole_punching: hole_punching::Behaviour,
     pub(crate) streams: Streams,
 }
 
@@ -29,8 +35,10 @@ impl Behaviour {
         limits: &HostLimits,
         rules: SharedRules,
         rendezvous: Rendezvous,
+        relay: relay::client::Behaviour,
         streams: Streams,
     ) -> Self {
+        let me = key.to_peer_id();
         let identify = identify::Config::new(IDENTIFY_VERSION.to_owned(), key)
             .with_agent_version(agent)
             .with_interval(IDENTIFY_INTERVAL)
@@ -42,6 +50,8 @@ impl Behaviour {
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(streams.hearts()),
             rendezvous,
+            relay,
+            hole_punching: hole_punching::Behaviour::new(me),
             streams,
         }
     }

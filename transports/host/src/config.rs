@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use causeway_wire::{Capability, heartbeat};
 
-use crate::{CertificateFiles, DialGuard, ItemLimits, Lists, MemoryBudget, RendezvousLimits};
+use crate::{CertificateFiles, DialGuard, ItemLimits, Lists, MemoryBudget, ReachConfig, RendezvousLimits};
 
 /// Names one connection of a host; never reused while the host lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +61,8 @@ pub struct HostConfig {
     pub dial_guard: DialGuard,
     /// Makes the host a rendezvous point, at which others register and find each other. Default: it is none.
     pub rendezvous_server: Option<RendezvousLimits>,
+    /// What is done to be reached, and for others to be.
+    pub reach: ReachConfig,
     /// Largest items read from streams that others opened. Streams that we open start with it too and may be
     /// given other limits by [`ItemReader::set_limits`](crate::ItemReader::set_limits).
     pub item_limits: ItemLimits,
@@ -83,6 +85,7 @@ impl HostConfig {
             external_addresses: Vec::new(),
             dial_guard: DialGuard::Any,
             rendezvous_server: None,
+            reach: ReachConfig::default(),
             item_limits: ItemLimits::default(),
             limits: HostLimits::default(),
             lists: Lists::default(),
@@ -101,6 +104,7 @@ impl fmt::Debug for HostConfig {
             .field("external_addresses", &self.external_addresses)
             .field("dial_guard", &self.dial_guard)
             .field("rendezvous_server", &self.rendezvous_server)
+            .field("reach", &self.reach)
             .field("item_limits", &self.item_limits)
             .field("limits", &self.limits)
             .field("lists", &self.lists)
@@ -147,6 +151,8 @@ pub struct HostLimits {
     pub outbound_protocol_streams: usize,
     /// Streams of others that wait for the owner to take them from the receiver; the next stay in their handler.
     pub untaken_streams: usize,
+    /// Connections that came through relays, pending ones included: they have no address that could be counted.
+    pub relayed: usize,
     /// How long a connection without streams is kept.
     pub idle_timeout: Duration,
     /// The longest heartbeat that our own sessions will wish for: QUIC leaves connections that we dial alone for so
@@ -181,6 +187,7 @@ impl Default for HostLimits {
             negotiating_streams: 32,
             outbound_protocol_streams: 16,
             untaken_streams: 64,
+            relayed: 512,
             idle_timeout: Duration::from_secs(120),
             heartbeat: heartbeat::DEFAULT,
             handshake_timeout: Duration::from_secs(10),

@@ -33,11 +33,15 @@ impl AsRef<str> for Protocol {
     }
 }
 
+/// What carries a connection through a relay, as sessions and logs call it.
+pub(crate) const RELAYED: &str = "relay";
+
 /// The transports by the names that sessions and logs use.
 pub(crate) fn transport_name(address: &Multiaddr) -> &'static str {
     let (mut name, mut tls) = ("tcp", false);
     for part in address {
         match part {
+            Part::P2pCircuit => return RELAYED,
             Part::QuicV1 => name = "quic",
             Part::WebTransport => return "webtransport",
             Part::WebRTCDirect => return "webrtc-direct",
@@ -59,13 +63,47 @@ pub(crate) struct Target {
     pub(crate) address: Multiaddr,
     pub(crate) peer: Option<PeerId>,
     pub(crate) transport: &'static str,
+    /// The relay through which it is reached, if there is one between.
+    pub(crate) via: Option<Box<Target>>,
 }
 
 impl Target {
+    /// Somebody whose address is known to be one that can be dialed.
+    pub(crate) fn direct(address: Multiaddr, peer: PeerId) -> Self {
+        let text = address.clone().with(Part::P2p(peer)).to_string();
+        let transport = transport_name(&address);
+        Self { text, address, peer: Some(peer), transport, via: None }
+    }
+
+    /// `ADDRESS/p2p/RELAY/p2p-circuit/p2p/PEER`.
+    fn parse_circuit(text: &str, address: &Multiaddr) -> Result<Self, OpenError> {
+        let refuse =
+            |reason: &str| OpenError::Address { address: text.to_owned(), reason: reason.to_owned() };
+        let mut parts = address.iter();
+        let before: Multiaddr = parts.by_ref().take_while(|part| *part != Part::P2pCircuit).collect();
+        let (Some(Part::P2p(peer)), None) = (parts.next(), parts.next()) else {
+            return Err(refuse("behind /p2p-circuit there must be the peer that is meant, as /p2p/16Uiu2…"));
+        };
+        let relay = Self::parse(&before.to_string())?;
+        if relay.peer.is_none() {
+            return Err(refuse("before /p2p-circuit there must be the relay, as /p2p/16Uiu2…"));
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            address: before.with(Part::P2pCircuit),
+            peer: Some(peer),
+            transport: RELAYED,
+            via: Some(Box::new(relay)),
+        })
+    }
+
     pub(crate) fn parse(text: &str) -> Result<Self, OpenError> {
         let refuse =
             |reason: &str| OpenError::Address { address: text.to_owned(), reason: reason.to_owned() };
         let mut address: Multiaddr = text.parse().map_err(|error| refuse(&format!("{error}")))?;
+        if address.iter().any(|part| part == Part::P2pCircuit) {
+            return Self::parse_circuit(text, &address);
+        }
         let peer = match address.iter().last() {
             Some(Part::P2p(peer)) => {
                 address.pop();
@@ -92,10 +130,12 @@ impl Target {
             _ => false,
         };
         if !known {
-            return Err(refuse("only /tcp/N, /tcp/N/ws, /tcp/N/tls/ws and /udp/N/quic-v1 are spoken"));
+            return Err(refuse(
+                "only /tcp/N, /tcp/N/ws, /tcp/N/tls/ws and /udp/N/quic-v1 are spoken, and these of a relay before /p2p-circuit",
+            ));
         }
         let transport = transport_name(&address);
-        Ok(Self { text: text.to_owned(), address, peer, transport })
+        Ok(Self { text: text.to_owned(), address, peer, transport, via: None })
     }
 }
 
@@ -223,8 +263,29 @@ mod tests {
         ] {
             assert!(matches!(Target::parse(text), Err(OpenError::Address { .. })), "{text}");
         }
-        let relayed = format!("/ip4/127.0.0.1/tcp/1/p2p/{PEER}/p2p-circuit/p2p/{PEER}");
-        assert!(matches!(Target::parse(&relayed), Err(OpenError::Address { .. })));
+    }
+
+    #[test]
+    fn a_peer_behind_a_relay_is_taken_whole_or_not_at_all() {
+        const RELAY: &str = "16Uiu2HAmT14ttcUrwsTn5fwCUc4qY4twN2HqyZgSgZKUMtVei6SC";
+        let direct = format!("/ip4/127.0.0.1/udp/1/quic-v1/p2p/{RELAY}");
+
+        let target = Target::parse(&format!("{direct}/p2p-circuit/p2p/{PEER}")).expect("relayed");
+
+        assert_eq!(target.transport, RELAYED);
+        assert_eq!(target.address.to_string(), format!("{direct}/p2p-circuit"));
+        assert_eq!(target.peer.map(|peer| peer.to_base58()).as_deref(), Some(PEER));
+        let via = target.via.expect("a relay");
+        assert_eq!((via.text.as_str(), via.transport), (direct.as_str(), "quic"));
+        for text in [
+            format!("{direct}/p2p-circuit"),
+            format!("/ip4/127.0.0.1/tcp/1/p2p-circuit/p2p/{PEER}"),
+            format!("/p2p/{RELAY}/p2p-circuit/p2p/{PEER}"),
+            format!("{direct}/p2p-circuit/p2p/{PEER}/tcp/1"),
+            format!("{direct}/p2p-circuit/p2p/{RELAY}/p2p-circuit/p2p/{PEER}"),
+        ] {
+            assert!(matches!(Target::parse(&text), Err(OpenError::Address { .. })), "{text}");
+        }
     }
 
     #[test]

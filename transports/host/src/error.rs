@@ -32,6 +32,11 @@ pub enum HostError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A relay that the user named by something else than its multiaddr.
+    #[error(
+        "relay {0:?} is no relay's address; it should look like /ip4/192.0.2.1/udp/30314/quic-v1/p2p/16Uiu2…"
+    )]
+    Relay(String),
     /// The transports could not be put together.
     #[error("transport {transport} could not be set up: {reason}")]
     Transport {

@@ -216,7 +216,7 @@ fn below(what: &'static str, count: usize, limit: usize) -> Result<(), Refused> 
 }
 
 /// The address at the other end; none if it was dialed by name.
-fn remote_ip(remote: &Multiaddr) -> Option<IpAddr> {
+pub(crate) fn remote_ip(remote: &Multiaddr) -> Option<IpAddr> {
     match remote.iter().next()? {
         Part::Ip4(ip) => Some(IpAddr::V4(ip)),
         Part::Ip6(ip) => Some(IpAddr::V6(ip).to_canonical()), // an IPv4 address mapped into IPv6 is that IPv4 address

@@ -8,7 +8,7 @@ use std::{
 use causeway_wire::{Capability, PeerId};
 use libp2p::{Multiaddr, identity::Keypair};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,10 @@ use crate::{
     heart::Heart,
     identity,
     lists::SharedRules,
+    reach::{
+        ReachFacts,
+        keeper::{MAX_OFFERED, Relay},
+    },
     rendezvous::Server,
     streams::{OpenRequest, Terms},
     swarm::{Board, Factory, Job, Open, Order, Reuse, Supervisor, with_peer},
@@ -92,6 +96,7 @@ impl Host {
             external_addresses,
             dial_guard,
             rendezvous_server,
+            reach,
             item_limits,
             limits,
             lists,
@@ -112,6 +117,7 @@ impl Host {
         rules.set(Rules::new(&lists));
         let server = rendezvous_server.map(|limits| Arc::new(Server::new(limits)));
         let open_timeout = limits.open_timeout;
+        check_relays(&reach.relays)?;
         let board = Arc::new(Board::default());
         board.set_external(external_multiaddrs(&external_addresses)?);
         let factory = Factory {
@@ -122,6 +128,7 @@ impl Host {
             trusted_roots,
             doorman: Doorman { guard: dial_guard, rules },
             server: server.clone(),
+            reach,
             terms: Arc::new(Terms { offered, item_limits, limits, inbox, keys: AtomicU64::new(1) }),
             board: board.clone(),
         };
@@ -203,6 +210,59 @@ impl Host {
         self.identity.as_ref().map(|identity| identity.names()).unwrap_or_default()
     }
 
+    /// What is known of how this host is reached.
+    pub fn reach(&self) -> watch::Receiver<ReachFacts> {
+        self.board.reach.watch()
+    }
+
+    /// Relays at which places may be asked for, best first, as multiaddrs with `/p2p/`, in place of those offered
+    /// before. Those that the user named come first whatever is offered; what is no address of a relay is left out.
+    ///
+    /// # Errors
+    /// If the host is shut down.
+    pub async fn offer_relays(&self, relays: &[String]) -> Result<(), HostError> {
+        let relays: Vec<Relay> =
+            relays.iter().filter_map(|text| Relay::parse(text, Word::Stranger)).take(MAX_OFFERED).collect();
+        self.board.reach.set_offered(relays.clone());
+        self.orders.send(Order::Relays(relays)).await.map_err(|_gone| HostError::Closed)
+    }
+
+    /// Addresses of ours that are worth being tested by others (AutoNAT v2), beside those that others see: what a
+    /// router mapped, what the user named. In place of those given before; what came of it is told by [`Host::reach`].
+    ///
+    /// # Errors
+    /// If one of them is no multiaddr, if there are too many, or if the host is shut down. The old ones stay then.
+    pub async fn set_candidates(&self, addresses: &[String]) -> Result<(), HostError> {
+        let candidates = external_multiaddrs(addresses)?;
+        self.board.reach.set_candidates(candidates.clone());
+        self.orders.send(Order::Candidates(candidates)).await.map_err(|_gone| HostError::Closed)
+    }
+
+    /// Waits until there is a direct connection with `peer`, as hole punching makes one after a relayed one, and opens
+    /// a stream on it. Nothing is dialed.
+    ///
+    /// # Errors
+    /// [`OpenError::Timeout`] if there was none within `patience`; see [`OpenError`].
+    pub async fn open_direct(
+        &self,
+        peer: &PeerId,
+        protocols: &[Capability],
+        patience: Duration,
+    ) -> Result<ProtocolStream, OpenError> {
+        let protocols = proposed(protocols)?;
+        let Some(peer) = identity::libp2p_peer_id(peer) else {
+            return Err(OpenError::Protocol("a peer of devp2p has no libp2p connection".to_owned()));
+        };
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Direct(peer, OpenRequest { protocols, reply });
+        self.orders.send(order).await.map_err(|_gone| OpenError::HostClosed)?;
+        match timeout(patience, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_dropped)) => Err(self.gone()),
+            Err(_elapsed) => Err(OpenError::Timeout { limit: patience }),
+        }
+    }
+
     /// Registrations held here, if this host is a rendezvous point.
     pub fn rendezvous_registrations(&self) -> Option<usize> {
         self.server.as_ref().map(|server| server.registrations())
@@ -230,6 +290,43 @@ impl Host {
         self.open_on(Word::User, address, protocols).await
     }
 
+    /// [`Host::open`] on a connection of its own, never on one that is there: that may be a dead one.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; each says what to do.
+    pub async fn open_fresh(
+        &self,
+        address: &str,
+        protocols: &[Capability],
+    ) -> Result<ProtocolStream, OpenError> {
+        self.open_anew(Word::Stranger, address, protocols).await
+    }
+
+    /// The same at an address that the user named.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; each says what to do.
+    pub async fn open_fresh_named(
+        &self,
+        address: &str,
+        protocols: &[Capability],
+    ) -> Result<ProtocolStream, OpenError> {
+        self.open_anew(Word::User, address, protocols).await
+    }
+
+    async fn open_anew(
+        &self,
+        word: Word,
+        address: &str,
+        protocols: &[Capability],
+    ) -> Result<ProtocolStream, OpenError> {
+        let target = Target::parse(address)?;
+        let protocols = proposed(protocols)?;
+        let limit = self.open_timeout;
+        let attempt = self.request(&target, word, &protocols, Reuse::No);
+        timeout(limit, attempt).await.map_err(|_elapsed| OpenError::Timeout { limit })?
+    }
+
     async fn open_on(
         &self,
         word: Word,
@@ -237,21 +334,16 @@ impl Host {
         protocols: &[Capability],
     ) -> Result<ProtocolStream, OpenError> {
         let target = Target::parse(address)?;
-        let protocols: Arc<[Protocol]> = protocols
-            .iter()
-            .map(|capability| {
-                Protocol::new(capability).ok_or_else(|| OpenError::Protocol(capability.to_string()))
-            })
-            .collect::<Result<_, _>>()?;
-        if protocols.is_empty() {
-            return Err(OpenError::Protocol("none was given".to_owned()));
-        }
+        let protocols = proposed(protocols)?;
         let limit = self.open_timeout;
         let attempt = async {
-            match self.request(&target, word, &protocols, Reuse::Allowed).await {
-                // The connection that was there may have been a dead one.
-                Err(OpenError::ConnectionLost) => self.request(&target, word, &protocols, Reuse::No).await,
-                result => result,
+            let first = timeout(limit / 2, self.request(&target, word, &protocols, Reuse::Allowed));
+            match first.await {
+                // The connection that was there may have been a dead one, also one that does not know it yet.
+                Ok(Err(OpenError::ConnectionLost)) | Err(_) => {
+                    self.request(&target, word, &protocols, Reuse::No).await
+                }
+                Ok(result) => result,
             }
         };
         timeout(limit, attempt).await.map_err(|_elapsed| OpenError::Timeout { limit })?
@@ -313,6 +405,26 @@ impl Host {
     pub async fn shutdown(self) {
         self.board.stop.cancel();
         self.closed().await;
+    }
+}
+
+fn proposed(protocols: &[Capability]) -> Result<Arc<[Protocol]>, OpenError> {
+    let protocols: Arc<[Protocol]> = protocols
+        .iter()
+        .map(|capability| {
+            Protocol::new(capability).ok_or_else(|| OpenError::Protocol(capability.to_string()))
+        })
+        .collect::<Result<_, _>>()?;
+    if protocols.is_empty() {
+        return Err(OpenError::Protocol("none was given".to_owned()));
+    }
+    Ok(protocols)
+}
+
+fn check_relays(relays: &[String]) -> Result<(), HostError> {
+    match relays.iter().find(|text| Relay::parse(text, Word::User).is_none()) {
+        Some(address) => Err(HostError::Relay(address.clone())),
+        None => Ok(()),
     }
 }
 

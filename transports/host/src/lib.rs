@@ -1,6 +1,7 @@
 //! The libp2p host: TCP, QUIC, WebSocket and secure WebSocket put together, and protocol streams cut into RLP items.
 //!
-//! Owns: the swarm, its transports and limits, the one-stream-per-connection rule, the stream framing, rendezvous.
+//! Owns: the swarm, its transports and limits, the one-stream-per-connection rule, the stream framing, rendezvous,
+//! places at relays, hole punching.
 //! Must not know: RLPx, what LES means, who may ask what.
 //! Start at: [`Host`].  Told by: the tests at the end of each file, `tests/*.rs`.
 
@@ -23,6 +24,7 @@ mod lists;
 mod memory;
 mod ping;
 mod rate;
+mod reach;
 mod rendezvous;
 mod stack;
 mod streams;
@@ -44,5 +46,6 @@ pub use item_io::{
 pub use lists::{Denied, InvalidListed, InvalidSubnet, Listed, Lists, Rules, Subnet};
 pub use memory::MemoryBudget;
 pub use rate::{HandshakeRate, TooFast};
+pub use reach::{CircuitService, Observed, Punches, ReachConfig, ReachFacts, Reservation, Verdict};
 pub use rendezvous::{Discovered, Malformed, RendezvousError, RendezvousLimits, RendezvousStatus, Renewal};
 pub use stack::install_crypto_provider;

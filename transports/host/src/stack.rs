@@ -13,7 +13,7 @@ use libp2p::{
     },
     dns,
     identity::Keypair,
-    noise, quic, tcp, tls as libp2p_tls, yamux,
+    noise, quic, relay, tcp, tls as libp2p_tls, yamux,
 };
 use tracing::warn;
 
@@ -74,6 +74,7 @@ pub(crate) fn build(
     naming: Naming,
     secrets: Secrets,
     listen: &[Listen],
+    circuits: relay::client::Transport,
 ) -> Result<Connections, HostError> {
     let Secrets { identity, trusted_roots } = secrets;
     let connector = websocket::connector(&trusted_roots).map_err(|error| setup("wss", &error))?;
@@ -108,6 +109,8 @@ pub(crate) fn build(
     } else {
         all
     };
+    // Before all: the others would take such an address as that of the relay.
+    let all = either(secured_circuits(circuits, keypair, limits)?, all);
     Ok(Marked::new(all, naming).boxed())
 }
 
@@ -128,18 +131,35 @@ fn direct(
     Ok(either(secured_tcp(keypair, limits, doorman)?, Guarded::new(quic, doorman.clone()).boxed()))
 }
 
+/// Circuits are byte streams to the peer behind the relay, who proves who he is within.
+fn secured_circuits(
+    circuits: relay::client::Transport,
+    keypair: &Keypair,
+    limits: &HostLimits,
+) -> Result<Connections, HostError> {
+    Ok(circuits
+        .upgrade(Version::V1Lazy)
+        .authenticate(security("relay", keypair)?)
+        .multiplex(yamux_config(limits))
+        .timeout(limits.handshake_timeout)
+        .boxed())
+}
+
+fn security(transport: &'static str, keypair: &Keypair) -> Result<Security, HostError> {
+    Ok(Security(SelectUpgrade::new(
+        libp2p_tls::Config::new(keypair).map_err(|error| setup(transport, &error))?,
+        noise::Config::new(keypair).map_err(|error| setup(transport, &error))?,
+    )))
+}
+
 fn plain_tcp(doorman: &Doorman) -> Guarded<tcp::tokio::Transport> {
     Guarded::new(tcp::tokio::Transport::new(tcp::Config::default()), doorman.clone())
 }
 
 fn secured_tcp(keypair: &Keypair, limits: &HostLimits, doorman: &Doorman) -> Result<Connections, HostError> {
-    let security = Security(SelectUpgrade::new(
-        libp2p_tls::Config::new(keypair).map_err(|error| setup("tcp", &error))?,
-        noise::Config::new(keypair).map_err(|error| setup("tcp", &error))?,
-    ));
     Ok(plain_tcp(doorman)
         .upgrade(Version::V1Lazy)
-        .authenticate(security)
+        .authenticate(security("tcp", keypair)?)
         .multiplex(yamux_config(limits))
         .timeout(limits.handshake_timeout)
         .boxed())

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     ConnectionKey, HostLimits, ItemLimits, ItemReader, ItemWriter, OpenError, ProtocolStream,
     channel::Channel,
-    convert::{Protocol, transport_name},
+    convert::{Protocol, RELAYED, transport_name},
     heart::{Heart, Hearts},
     identity::wire_peer_id,
     memory::Candidate,
@@ -136,6 +136,24 @@ impl Streams {
             })
             .max_by_key(|(_, facts)| facts.key)
             .map(|(connection, _)| *connection)
+    }
+
+    /// The newest connection with `peer` that no relay carries.
+    pub(crate) fn direct_connection_with(&self, peer: &PeerId) -> Option<ConnectionId> {
+        self.connections
+            .iter()
+            .filter(|(_, facts)| facts.peer == *peer && facts.transport != RELAYED)
+            .max_by_key(|(_, facts)| facts.key)
+            .map(|(connection, _)| *connection)
+    }
+
+    /// Whether a relay carries a connection.
+    pub(crate) fn is_relayed(&self, connection: ConnectionId) -> bool {
+        self.transport_of(connection) == Some(RELAYED)
+    }
+
+    pub(crate) fn transport_of(&self, connection: ConnectionId) -> Option<&'static str> {
+        self.connections.get(&connection).map(|facts| facts.transport)
     }
 
     pub(crate) fn connection(&self, key: ConnectionKey) -> Option<ConnectionId> {

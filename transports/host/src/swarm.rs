@@ -1,6 +1,7 @@
 //! The task that owns the swarm: binds, dials, carries out what handles ask for, and goes down in order.
 
 mod board;
+mod circuits;
 mod dialing;
 mod executor;
 mod factory;
@@ -16,7 +17,7 @@ use std::{
 
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, Swarm,
+    Multiaddr, PeerId, Swarm,
     core::transport::ListenerId,
     identify,
     swarm::{ConnectionId, SwarmEvent},
@@ -34,10 +35,13 @@ use crate::{
     guard::Naming,
     identity::wire_peer_id,
     ping::{self, Finding},
+    reach::keeper::Relay,
+    streams::OpenRequest,
 };
 
 pub(crate) use board::Board;
 use board::{SocketIndex, locked};
+use circuits::Circuits;
 use dialing::dial_error;
 pub(crate) use dialing::{Job, Open, Reuse};
 pub(crate) use factory::Factory;
@@ -64,6 +68,12 @@ pub(crate) enum Order {
     Announce(Vec<Multiaddr>),
     /// Let these in from now on; says how many connections were closed for it.
     Lists(Rules, oneshot::Sender<usize>),
+    /// Opens a stream on a direct connection, once there is one.
+    Direct(PeerId, OpenRequest),
+    /// Relays that may be asked for places, in place of those offered before.
+    Relays(Vec<Relay>),
+    /// Have these addresses of ours tested by others.
+    Candidates(Vec<Multiaddr>),
     /// For tests of what comes then.
     Panic,
 }
@@ -81,6 +91,7 @@ pub(crate) struct Task {
     unbound: BTreeMap<SocketIndex, Retry>,
     /// Dials under way; the gate bounds them.
     dials: HashMap<ConnectionId, (Target, Job)>,
+    circuits: Circuits,
     /// If memory is looked at.
     memory: Option<Watch>,
 }
@@ -95,7 +106,13 @@ pub(crate) enum Failed {
 }
 
 impl Task {
-    fn new(swarm: Swarm<Behaviour>, naming: Naming, board: Arc<Board>, budget: Option<MemoryBudget>) -> Self {
+    fn new(
+        swarm: Swarm<Behaviour>,
+        naming: Naming,
+        board: Arc<Board>,
+        budget: Option<MemoryBudget>,
+        circuits: Circuits,
+    ) -> Self {
         Self {
             swarm,
             board,
@@ -104,12 +121,14 @@ impl Task {
             listeners: HashMap::new(),
             unbound: BTreeMap::new(),
             dials: HashMap::new(),
+            circuits,
             memory: budget.map(Watch::new),
         }
     }
 
     /// Runs until it is stopped or every handle is gone.
     async fn run(&mut self, orders: &mut mpsc::Receiver<Order>) -> Result<(), Failed> {
+        self.tend_relays();
         loop {
             self.close_asked();
             let broken = self.board.broken();
@@ -121,13 +140,17 @@ impl Task {
                 () = self.board.stop.cancelled() => break,
                 () = self.board.work.notified() => {}
                 () = until(self.next_bind()) => self.bind_due(),
+                () = until(self.circuits.due()) => self.tend_relays(),
                 () = until(self.memory.as_ref().map(Watch::due)) => self.look_at_memory(),
                 order = orders.recv() => match order {
                     Some(order) => self.carry_out(order),
                     None => break,
                 },
                 event = self.swarm.select_next_some() => {
-                    let closed = matches!(event, SwarmEvent::ListenerClosed { .. });
+                    let closed = match &event {
+                        SwarmEvent::ListenerClosed { listener_id, .. } => !self.circuits.has(*listener_id),
+                        _ => false,
+                    };
                     self.handle(event);
                     if closed && self.listeners.is_empty() {
                         return Err(Failed::Deaf);
@@ -146,6 +169,9 @@ impl Task {
             Order::Lists(rules, reply) => {
                 let _ = reply.send(self.set_rules(rules)); // who asked may have gone
             }
+            Order::Direct(peer, request) => self.open_direct(peer, request),
+            Order::Relays(relays) => self.offer_relays(relays),
+            Order::Candidates(candidates) => self.test_addresses(candidates),
             Order::Panic => panic!("a test asked for it"),
         }
     }
@@ -194,7 +220,9 @@ impl Task {
 
     fn announce(&mut self, addresses: Vec<Multiaddr>) {
         let old: Vec<Multiaddr> = self.swarm.external_addresses().cloned().collect();
-        for address in old.iter().filter(|address| !addresses.contains(address)) {
+        let relayed: Vec<&Multiaddr> = self.circuits.all_addresses().collect();
+        for address in old.iter().filter(|address| !addresses.contains(address) && !relayed.contains(address))
+        {
             self.swarm.remove_external_address(address);
         }
         for address in addresses {
@@ -210,25 +238,33 @@ impl Task {
                 let peer = wire_peer_id(&peer_id);
                 debug!(%peer, incoming = endpoint.is_listener(), "connection established");
                 self.count();
+                self.connected(peer_id, connection_id, &endpoint);
                 self.dialed(peer_id, connection_id);
             }
-            SwarmEvent::ConnectionClosed { peer_id, cause, .. } => {
+            SwarmEvent::ConnectionClosed { peer_id, cause, connection_id, num_established, .. } => {
                 let peer = wire_peer_id(&peer_id);
                 let cause = cause.map_or_else(|| "closed".to_owned(), |error| in_full(&error));
                 debug!(%peer, cause, "connection closed");
                 self.count();
+                self.disconnected(peer_id, connection_id, num_established);
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some((target, job)) = self.dials.remove(&connection_id) {
-                    job.fail(dial_error(&target, &error));
+                    self.dial_failed(job, dial_error(&target, &error));
                 }
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 debug!(reason = in_full(&error), "incoming connection failed");
             }
+            SwarmEvent::NewListenAddr { listener_id, address } if self.circuits.has(listener_id) => {
+                self.relayed_address(listener_id, &address);
+            }
             SwarmEvent::NewListenAddr { listener_id, address } => self.add_address(listener_id, address),
             SwarmEvent::ExpiredListenAddr { listener_id, address } => {
                 self.remove_address(listener_id, &address);
+            }
+            SwarmEvent::ListenerClosed { listener_id, .. } if self.circuits.has(listener_id) => {
+                self.circuit_closed(listener_id);
             }
             SwarmEvent::ListenerError { error, .. } => warn!(reason = in_full(&error), "listener error"),
             SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
@@ -243,7 +279,8 @@ impl Task {
 
     fn handle_behaviour(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Identify(identify::Event::Received { connection_id, info, .. }) => {
+            BehaviourEvent::Identify(identify::Event::Received { connection_id, peer_id, info }) => {
+                self.identified(peer_id, connection_id, &info);
                 let agent = clean_agent(&info.agent_version);
                 self.swarm.behaviour().streams.set_agent(connection_id, agent);
             }
@@ -256,6 +293,8 @@ impl Task {
                     debug!(peer = %wire_peer_id(&peer), "peer takes no pings; connection kept");
                 }
             },
+            BehaviourEvent::Relay(event) => self.handle_relay(event),
+            BehaviourEvent::HolePunching(event) => self.handle_punch(event),
             BehaviourEvent::Identify(_) => {}
             BehaviourEvent::Gate(never)
             | BehaviourEvent::Rendezvous(never)

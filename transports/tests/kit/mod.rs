@@ -41,6 +41,7 @@ pub(crate) fn config(seed: u8) -> TransportsConfig {
         external_addresses: Vec::new(),
         dial_guard: causeway_transports::DialGuard::Any,
         rendezvous_server: None,
+        reach: causeway_transports::ReachConfig::default(),
         limits: base_limits(),
         lists: causeway_transports::Lists::default(),
     }

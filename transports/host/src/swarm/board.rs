@@ -12,7 +12,7 @@ use libp2p::Multiaddr;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::ConnectionKey;
+use crate::{ConnectionKey, reach::log::ReachLog};
 
 /// What the task shows to the handles.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub(crate) struct Board {
     pub(super) closing: Mutex<BTreeSet<ConnectionKey>>,
     pub(super) work: Notify,
     pub(super) connections: AtomicUsize,
+    /// What is found out about how we are reached.
+    pub(crate) reach: ReachLog,
     restarts: AtomicU64,
     /// Tasks of connections that panicked, since the swarm was built.
     broken: AtomicUsize,
@@ -39,6 +41,11 @@ pub(super) type SocketIndex = usize;
 impl Board {
     pub(crate) fn addresses(&self) -> Vec<Multiaddr> {
         locked(&self.addresses).values().flatten().cloned().collect()
+    }
+
+    /// Lets those who watch how we are reached see where we listen.
+    pub(super) fn listening(&self) {
+        self.reach.listening(self.addresses().iter().map(ToString::to_string).collect());
     }
 
     pub(crate) fn external(&self) -> Vec<Multiaddr> {
@@ -64,6 +71,7 @@ impl Board {
         self.broken.store(0, Ordering::Relaxed);
         locked(&self.addresses).clear();
         locked(&self.closing).clear();
+        self.reach.clear();
     }
 
     pub(super) fn count_restart(&self) -> u64 {

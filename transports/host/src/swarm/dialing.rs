@@ -15,6 +15,7 @@ use crate::{
     convert::{Target, in_full},
     gate::refused_by_lists,
     guard::{NotDialed, Word, why_refused},
+    reach::keeper::Failure,
     rendezvous::Ask,
     streams::OpenRequest,
 };
@@ -33,6 +34,10 @@ pub(crate) struct Open {
 pub(crate) enum Job {
     Stream(OpenRequest),
     Ask(Ask),
+    /// A place at this relay.
+    Reserve(PeerId),
+    /// A circuit through a relay that is dialed first.
+    Circuit(Box<Open>),
 }
 
 impl Job {
@@ -40,6 +45,8 @@ impl Job {
         match self {
             Self::Stream(request) => request.reply.is_closed(),
             Self::Ask(ask) => ask.reply.is_closed(),
+            Self::Reserve(_) => false,
+            Self::Circuit(open) => open.job.is_abandoned(),
         }
     }
 
@@ -49,6 +56,8 @@ impl Job {
         match self {
             Self::Stream(request) => drop(request.reply.send(Err(error))),
             Self::Ask(ask) => drop(ask.reply.send(Err(error.into()))),
+            Self::Reserve(_) => {} // the keeper is told by the task
+            Self::Circuit(open) => open.job.fail(error),
         }
     }
 }
@@ -62,23 +71,47 @@ pub(crate) enum Reuse {
 
 impl Task {
     pub(super) fn open(&mut self, open: Open) {
-        let Open { target, word, reuse, job } = open;
-        if reuse == Reuse::Allowed
-            && let Some(peer) = target.peer
-            && let Some(connection) = self.connection_for(&job, &peer, target.transport)
+        if open.reuse == Reuse::Allowed
+            && let Some(peer) = open.target.peer
+            && let Some(connection) = self.connection_for(&open.job, &peer, open.target.transport)
         {
-            self.begin(peer, connection, job);
+            self.begin(peer, connection, open.job);
             return;
         }
-        let options = dial_options(&target);
+        let Some(via) = open.target.via.as_deref() else { return self.dial(open) };
+        let relay = via.clone();
+        if relay.peer.is_some_and(|peer| self.directly_connected(&peer)) {
+            self.dial_circuit(open);
+        } else {
+            let (word, job) = (open.word, Job::Circuit(Box::new(open)));
+            self.dial(Open { target: relay, word, reuse: Reuse::No, job });
+        }
+    }
+
+    /// Dials without looking for a connection that is there.
+    pub(super) fn dial(&mut self, open: Open) {
+        let Open { target, word, job, .. } = open;
+        // Relays see us at the port at which we listen, so that others may come in there. A second TCP connection from
+        // the listening port to the same place would clash with the first.
+        let from_listener = matches!(job, Job::Reserve(_) | Job::Circuit(_))
+            && target.peer.is_some_and(|peer| !self.directly_connected(&peer));
+        let options = dial_options(&target, from_listener);
         let connection = options.connection_id();
         let naming = self.naming.clone();
         match naming.on_word(word, || self.swarm.dial(options)) {
             Ok(()) => {
                 self.dials.insert(connection, (target, job));
             }
-            Err(error) => job.fail(dial_error(&target, &error)),
+            Err(error) => self.dial_failed(job, dial_error(&target, &error)),
         }
+    }
+
+    /// Says why there is no connection, to whoever waits for it.
+    pub(super) fn dial_failed(&mut self, job: Job, error: OpenError) {
+        if let Job::Reserve(peer) = &job {
+            self.place_failed(peer, Failure::Gone);
+        }
+        job.fail(error);
     }
 
     /// An open connection: a protocol stream goes over the transport that was named, a question over any.
@@ -86,7 +119,7 @@ impl Task {
         let streams = &self.swarm.behaviour().streams;
         match job {
             Job::Stream(_) => streams.connection_with(peer, Some(transport)),
-            Job::Ask(_) => streams.connection_with(peer, None),
+            Job::Ask(_) | Job::Reserve(_) | Job::Circuit(_) => streams.connection_with(peer, None),
         }
     }
 
@@ -95,6 +128,9 @@ impl Task {
         match job {
             Job::Stream(request) => behaviour.streams.open(connection, request),
             Job::Ask(ask) => behaviour.rendezvous.ask(peer, connection, ask),
+            // Once it has said that it is a relay.
+            Job::Reserve(_) => {}
+            Job::Circuit(open) => self.dial_circuit(*open),
         }
     }
 
@@ -109,17 +145,24 @@ impl Task {
     }
 }
 
-fn dial_options(target: &Target) -> DialOpts {
+fn dial_options(target: &Target, from_listener: bool) -> DialOpts {
     let address = target.address.clone();
     match target.peer {
         Some(peer) => {
             let options = DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address]);
-            // A second TCP connection from the listening port to the same place would clash with the first.
-            if target.transport == "quic" { options.build() } else { options.allocate_new_port().build() }
+            if from_listener || target.transport == "quic" {
+                options.build()
+            } else {
+                options.allocate_new_port().build()
+            }
         }
         None => {
             let options = DialOpts::unknown_peer_id().address(address);
-            if target.transport == "quic" { options.build() } else { options.allocate_new_port().build() }
+            if from_listener || target.transport == "quic" {
+                options.build()
+            } else {
+                options.allocate_new_port().build()
+            }
         }
     }
 }

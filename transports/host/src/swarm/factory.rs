@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use libp2p::{Swarm, identity::Keypair};
+use libp2p::{Swarm, identity::Keypair, relay};
 
 use super::{board::Board, executor::Watched};
 use crate::{
-    HostError, Listen,
+    HostError, Listen, ReachConfig,
     behaviour::Behaviour,
     certificate::Identity,
     guard::{Doorman, Naming},
@@ -29,6 +29,7 @@ pub(crate) struct Factory {
     pub(crate) doorman: Doorman,
     /// What was registered here outlives a swarm.
     pub(crate) server: Option<Arc<Server>>,
+    pub(crate) reach: ReachConfig,
     pub(crate) terms: Arc<Terms>,
     pub(crate) board: Arc<Board>,
 }
@@ -36,17 +37,20 @@ pub(crate) struct Factory {
 impl Factory {
     /// A swarm that listens nowhere yet, and what tells its transports on whose word is dialed.
     pub(super) fn build(&self) -> Result<(Swarm<Behaviour>, Naming), HostError> {
-        let Self { keypair, agent, listen, identity, trusted_roots, doorman, server, terms, board } = self;
+        let Self { keypair, agent, listen, identity, trusted_roots, doorman, server, terms, board, .. } =
+            self;
         let limits = &terms.limits;
         let naming = Naming::default();
         let secrets = Secrets { identity: identity.clone(), trusted_roots: trusted_roots.clone() };
-        let transport = stack::build(keypair, limits, doorman, naming.clone(), secrets, listen)?;
+        let (circuits, relay) = relay::client::new(keypair.public().to_peer_id());
+        let transport = stack::build(keypair, limits, doorman, naming.clone(), secrets, listen, circuits)?;
         let behaviour = Behaviour::new(
             keypair.public(),
             agent.clone(),
             limits,
             doorman.rules.clone(),
             Rendezvous::new(server.clone()),
+            relay,
             Streams::new(terms.clone()),
         );
         let config = libp2p::swarm::Config::with_executor(Watched::new(board.clone()))

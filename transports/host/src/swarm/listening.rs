@@ -166,11 +166,14 @@ impl Task {
     pub(super) fn add_address(&self, listener: ListenerId, address: Multiaddr) {
         let Some(index) = self.listeners.get(&listener) else { return };
         info!(%address, "listening");
-        let mut addresses = locked(&self.board.addresses);
-        let addresses = addresses.entry(*index).or_default();
-        if !addresses.contains(&address) {
-            addresses.push(address);
+        {
+            let mut addresses = locked(&self.board.addresses);
+            let addresses = addresses.entry(*index).or_default();
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
         }
+        self.board.listening();
     }
 
     pub(super) fn remove_address(&self, listener: ListenerId, address: &Multiaddr) {
@@ -178,6 +181,7 @@ impl Task {
         if let Some(addresses) = locked(&self.board.addresses).get_mut(index) {
             addresses.retain(|known| known != address);
         }
+        self.board.listening();
     }
 }
 

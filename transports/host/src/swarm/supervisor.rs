@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::{error, info};
 
-use super::{Failed, Order, Task, executor::text_of, factory::Factory};
+use super::{Failed, Order, Task, circuits::Circuits, executor::text_of, factory::Factory};
 use crate::{HostError, Listen, OpenError};
 
 /// Pause before the second restart in a row; the first comes at once, and the pause doubles with each further one.
@@ -115,7 +115,9 @@ impl Supervisor {
     fn build(&self) -> Result<Task, HostError> {
         let (swarm, naming) = self.factory.build()?;
         let Factory { board, terms, .. } = &self.factory;
-        Ok(Task::new(swarm, naming, board.clone(), terms.limits.memory))
+        let mut circuits = Circuits::new(&self.factory.reach);
+        circuits.offered(self.factory.board.reach.offered());
+        Ok(Task::new(swarm, naming, board.clone(), terms.limits.memory, circuits))
     }
 
     /// Waits without a swarm, and says so to whoever asks something of it.
@@ -134,7 +136,11 @@ impl Supervisor {
                     }
                     // The next swarm is told what the board says.
                     Some(Order::Announce(addresses)) => self.factory.board.set_external(addresses),
-                    Some(Order::Panic) => {}
+                    Some(Order::Direct(_, request)) => {
+                        let _ = request.reply.send(Err(OpenError::ConnectionLost)); // who asked may have gone
+                    }
+                    // The next swarm begins with what the board says.
+                    Some(Order::Relays(_) | Order::Candidates(_) | Order::Panic) => {}
                     None => return Err(Stopped),
                 },
             }

@@ -1,0 +1,192 @@
+//! Peers behind relays: places kept at a stock relay, streams through it, and the direct connections that follow.
+
+#![allow(clippy::unwrap_used)]
+
+mod pair;
+
+use std::time::Duration;
+
+use causeway_host::{Host, HostConfig, Listen, OpenError, ReachConfig, ReachFacts, install_crypto_provider};
+use futures::StreamExt;
+use libp2p::{
+    Multiaddr, Swarm, SwarmBuilder, identify, noise, relay,
+    swarm::{NetworkBehaviour, SwarmEvent},
+    tcp, yamux,
+};
+use tokio::{sync::watch, time::timeout};
+
+use pair::{LES, next, string};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(NetworkBehaviour)]
+struct Stock {
+    identify: identify::Behaviour,
+    relay: relay::Behaviour,
+}
+
+/// A relay of libp2p's stock parts, which runs until it is dropped.
+struct StockRelay {
+    addresses: Vec<String>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for StockRelay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn stock_relay(config: relay::Config) -> StockRelay {
+    let mut swarm: Swarm<Stock> = SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .unwrap()
+        .with_quic()
+        .with_behaviour(|key| Stock {
+            identify: identify::Behaviour::new(identify::Config::new("stock/1".to_owned(), key.public())),
+            relay: relay::Behaviour::new(key.public().to_peer_id(), config),
+        })
+        .unwrap()
+        .build();
+    for listen in ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"] {
+        swarm.listen_on(listen.parse().unwrap()).unwrap();
+    }
+    let mut addresses: Vec<Multiaddr> = Vec::new();
+    while addresses.len() < 2 {
+        if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+            swarm.add_external_address(address.clone());
+            addresses.push(address);
+        }
+    }
+    let me = *swarm.local_peer_id();
+    let addresses = addresses.iter().map(|address| format!("{address}/p2p/{me}")).collect();
+    let task = tokio::spawn(async move {
+        loop {
+            swarm.select_next_some().await;
+        }
+    });
+    StockRelay { addresses, task }
+}
+
+fn config(key: u8) -> HostConfig {
+    install_crypto_provider();
+    let any = ([127, 0, 0, 1], 0).into();
+    let mut config = HostConfig::new([key; 32], LES.to_vec());
+    config.listen = vec![Listen::Tcp(any), Listen::Quic(any)];
+    config.reach.allow_private = true;
+    config
+}
+
+async fn until(facts: &mut watch::Receiver<ReachFacts>, what: impl FnMut(&ReachFacts) -> bool) -> ReachFacts {
+    timeout(PATIENCE, facts.wait_for(what)).await.expect("in time").expect("alive").clone()
+}
+
+async fn echo(ours: &mut causeway_host::ProtocolStream, theirs: &mut causeway_host::ProtocolStream) {
+    let payload = string(100_000);
+    for (from, to) in [(&mut ours.writer, &mut theirs.reader), (&mut theirs.writer, &mut ours.reader)] {
+        from.write_item(7, &payload).await.expect("written");
+        let read = to.read_item(None).await.expect("read").expect("an item");
+        assert_eq!((read.code, read.payload.as_ref()), (7, payload.as_slice()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_behind_a_relay_is_reached_through_it_and_then_directly() {
+    for way in [0, 1] {
+        let relay = stock_relay(relay::Config { max_circuit_bytes: 0, ..relay::Config::default() }).await;
+        let mut home = config(1);
+        let named = relay.addresses[way].clone();
+        home.reach = ReachConfig { relays: vec![named], reservations: 1, ..home.reach };
+        let (home, mut streams) = Host::start(home).await.expect("home");
+        let mut reach = home.reach();
+        let facts = until(&mut reach, |facts| {
+            facts.reservations.iter().any(|reservation| !reservation.addresses.is_empty())
+        })
+        .await;
+        let address = facts.reservations[0].addresses[0].clone();
+        assert!(address.ends_with(&format!("/p2p-circuit/p2p/{}", home.peer_id_text())), "{address}");
+        assert_eq!(home.addresses().len(), 2, "a place at a relay is no listener");
+
+        let (away, _streams) = Host::start(config(2)).await.expect("away");
+        let mut through = away.open_named(&address, &LES).await.expect("through the relay");
+        let mut came = next(&mut streams).await;
+        assert_eq!((through.transport, came.transport), ("relay", "relay"));
+        echo(&mut through, &mut came).await;
+
+        let mut direct = away.open_direct(&home.peer_id(), &LES, PATIENCE).await.expect("punched");
+        let mut came_directly = next(&mut streams).await;
+        assert!(["tcp", "quic"].contains(&direct.transport), "{}", direct.transport);
+        assert_eq!(direct.transport, came_directly.transport);
+        echo(&mut direct, &mut came_directly).await;
+        echo(&mut through, &mut came).await;
+        let observed = until(&mut reach, |facts| !facts.observed.is_empty()).await.observed;
+        assert!(observed[0].listener.is_some(), "it came from the port at which we listen: {observed:?}");
+
+        away.shutdown().await;
+        home.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_lost_is_taken_elsewhere() {
+    let (first, second) =
+        (stock_relay(relay::Config::default()).await, stock_relay(relay::Config::default()).await);
+    let mut home = config(1);
+    home.reach = ReachConfig { relays: vec![first.addresses[1].clone()], reservations: 1, ..home.reach };
+    let (home, _streams) = Host::start(home).await.expect("home");
+    let mut reach = home.reach();
+    until(&mut reach, |facts| !facts.reservations.is_empty()).await;
+    home.offer_relays(&second.addresses).await.expect("alive");
+
+    drop(first);
+
+    let relay = second.addresses[0].rsplit('/').next().unwrap().to_owned();
+    until(&mut reach, |facts| facts.reservations.iter().any(|reservation| reservation.relay == relay)).await;
+    home.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_relay_or_has_no_place_is_left_alone() {
+    let (bystander, _streams) = Host::start(config(3)).await.expect("bystander");
+    let full = stock_relay(relay::Config { max_reservations: 0, ..relay::Config::default() }).await;
+    let good = stock_relay(relay::Config::default()).await;
+    let mut home = config(1);
+    let mut relays = vec![bystander.addresses()[0].clone()];
+    relays.extend([full.addresses[0].clone(), good.addresses[0].clone()]);
+    home.reach = ReachConfig { relays, reservations: 1, ..home.reach };
+    let (home, _streams) = Host::start(home).await.expect("home");
+
+    let relay = good.addresses[0].rsplit('/').next().unwrap().to_owned();
+    let facts = until(&mut home.reach(), |facts| !facts.reservations.is_empty()).await;
+
+    assert_eq!(facts.reservations[0].relay, relay);
+    assert_eq!(home.restarts(), 0);
+    home.shutdown().await;
+    bystander.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_knows_nobody_there_says_so_and_no_direct_connection_comes() {
+    let relay = stock_relay(relay::Config::default()).await;
+    let (away, _streams) = Host::start(config(2)).await.expect("away");
+    let stranger = pair::client(9).await;
+    let address = format!("{}/p2p-circuit/p2p/{}", relay.addresses[0], stranger.peer_id_text());
+
+    let refused = away.open_named(&address, &LES).await.expect_err("nobody there");
+    assert!(matches!(refused, OpenError::Unreachable { .. }), "{refused}");
+
+    let none = away.open_direct(&stranger.peer_id(), &LES, Duration::from_millis(100)).await;
+    assert!(matches!(none, Err(OpenError::Timeout { .. })));
+    away.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_relay_that_is_none_is_refused_at_the_start() {
+    let mut config = config(1);
+    config.reach.relays = vec!["/ip4/127.0.0.1/tcp/1".to_owned()];
+
+    let error = Host::start(config).await.expect_err("no peer id");
+
+    assert!(error.to_string().contains("/p2p/16Uiu2"), "{error}");
+}
