@@ -12,9 +12,10 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("causeway-wire", &[]),
     ("causeway-rlpx", &["wire"]),
+    ("causeway-circuit", &[]),
     ("causeway-webrtc-direct", &[]),
     ("causeway-webtransport", &[]),
-    ("causeway-host", &["wire", "webrtc-direct", "webtransport"]),
+    ("causeway-host", &["wire", "circuit", "webrtc-direct", "webtransport"]),
     ("causeway-transports", &["wire", "rlpx", "host"]),
     ("causeway-records", &["wire"]),
     ("causeway-discv4", &["wire", "records"]),

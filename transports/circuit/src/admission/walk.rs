@@ -1,0 +1,1 @@
+//! A long random walk over the machine.
