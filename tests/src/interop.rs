@@ -9,6 +9,7 @@
 //! `interop-logs/ROW/` under the target directory; its end is printed if the row fails.
 
 mod geth;
+mod laboratory;
 mod light;
 mod name_server;
 mod process;
@@ -17,7 +18,8 @@ mod rows;
 mod workshop;
 
 use std::{
-    path::PathBuf,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -25,6 +27,9 @@ use std::{
 
 use anyhow::{Context, bail};
 
+use tokio::{net::TcpStream, process::Command};
+
+use laboratory::Place;
 use workshop::Workshop;
 
 /// No row takes longer; one that does hangs.
@@ -38,6 +43,33 @@ const TAIL: usize = 30;
 struct Stage {
     workshop: Arc<Workshop>,
     dir: PathBuf,
+    /// Where in the laboratory programs are started; on this machine's loopback if there is none.
+    place: Option<Place>,
+}
+
+impl Stage {
+    /// The same in a place of the laboratory.
+    fn at(&self, place: &Place) -> Self {
+        Self { place: Some(place.clone()), ..self.clone() }
+    }
+
+    /// A program to be started here.
+    fn command(&self, program: &Path) -> Command {
+        self.place.as_ref().map_or_else(|| Command::new(program), |place| place.command(program))
+    }
+
+    /// The address to listen at.
+    fn address(&self) -> Ipv4Addr {
+        self.place.as_ref().map_or(Ipv4Addr::LOCALHOST, |place| place.address)
+    }
+
+    /// Connects from here.
+    async fn connect(&self, host: &str) -> anyhow::Result<TcpStream> {
+        match &self.place {
+            Some(place) => place.connect(host).await,
+            None => Ok(TcpStream::connect(host).await?),
+        }
+    }
 }
 
 /// Runs the suite with the arguments of the command line; the exit code says whether every row passed.
@@ -97,7 +129,7 @@ async fn run(arguments: &[String]) -> anyhow::Result<bool> {
     println!("{:<24} {:<6} {:>7}  what", "row", "result", "seconds");
     for row in &chosen {
         let dir = workshop.fresh_dir(row.name)?;
-        let stage = Stage { workshop: Arc::clone(&workshop), dir };
+        let stage = Stage { workshop: Arc::clone(&workshop), dir, place: None };
         let begun = Instant::now();
         let outcome = tokio::time::timeout(ROW_LIMIT, (row.run)(stage.clone())).await;
         let seconds = begun.elapsed().as_secs_f64();
@@ -121,7 +153,7 @@ async fn run(arguments: &[String]) -> anyhow::Result<bool> {
 }
 
 /// The end of each log of a row that failed.
-fn print_tails(dir: &std::path::Path) {
+fn print_tails(dir: &Path) {
     let mut logs: Vec<_> = std::fs::read_dir(dir)
         .into_iter()
         .flatten()

@@ -64,7 +64,8 @@ impl Peer {
         let stderr = stage.dir.join(format!("{name}.err"));
         let log = File::create(&stderr).with_context(|| format!("creating {}", stderr.display()))?;
         let mut copy = File::create(stage.dir.join(format!("{name}.out")))?;
-        let mut child = Command::new(program)
+        let mut child = stage
+            .command(program)
             .args(arguments)
             .envs(variables)
             .current_dir(&stage.dir)
@@ -144,6 +145,11 @@ impl Peer {
             .write_all(format!("{line}\n").as_bytes())
             .await
             .with_context(|| format!("telling {} `{line}`", self.name))
+    }
+
+    /// Its stdin, for who writes to it while others wait; [`Self::tell`] is over then.
+    pub(super) fn take_stdin(&mut self) -> anyhow::Result<ChildStdin> {
+        self.stdin.take().with_context(|| format!("{} has no stdin", self.name))
     }
 
     /// Waits until it has ended by itself.

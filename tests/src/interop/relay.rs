@@ -6,8 +6,6 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    process::Command,
     time::{Instant, sleep, timeout},
 };
 
@@ -72,6 +70,8 @@ impl Way {
 #[derive(Debug)]
 pub(super) struct Relay {
     pub(super) peer: Peer,
+    /// Where it runs.
+    stage: Stage,
     ready: Value,
 }
 
@@ -102,15 +102,17 @@ impl Relay {
         Self::start_with(stage, name, genesis, &options).await
     }
 
-    /// Starts a relay on loopback with its own datadir, which stays from one start of this name to the next.
+    /// Starts a relay with its own datadir, which stays from one start of this name to the next; on loopback, or at
+    /// the address of its place in the laboratory.
     pub(super) async fn start_with(
         stage: &Stage,
         name: &str,
         genesis: &Path,
         options: &[String],
     ) -> anyhow::Result<Self> {
+        let addr = stage.address().to_string();
         let mut arguments: Vec<String> =
-            ["run", "--addr", "127.0.0.1", "--ports", "0"].into_iter().map(str::to_owned).collect();
+            ["run", "--addr", &addr, "--ports", "0"].into_iter().map(str::to_owned).collect();
         arguments.extend(["--network".to_owned(), genesis.display().to_string()]);
         arguments
             .extend(["--datadir".to_owned(), stage.dir.join(format!("{name}-data")).display().to_string()]);
@@ -120,7 +122,7 @@ impl Relay {
             .wait("the ready line", PATIENCE, |line| (line["ready"] == true).then(|| line.clone()))
             .await?;
         ensure!(ready["schema"] == 1, "the ready line has schema 1");
-        let relay = Self { peer, ready };
+        let relay = Self { peer, stage: stage.clone(), ready };
         for way in Way::ALL {
             relay.address(way)?;
         }
@@ -162,7 +164,7 @@ impl Relay {
         let url = self.ready["http"].as_str().context("the ready line has http")?;
         let host = url.strip_prefix("http://").context("an http address")?;
         let ask = async {
-            let mut stream = TcpStream::connect(host).await?;
+            let mut stream = self.stage.connect(host).await?;
             let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
             let mut answer = String::new();
@@ -276,7 +278,7 @@ pub(super) async fn light(
     patience: Duration,
 ) -> anyhow::Result<Light> {
     let said = format!("causeway light {}", command.join(" "));
-    let mut child = Command::new(&stage.workshop.causeway);
+    let mut child = stage.command(&stage.workshop.causeway);
     child.arg("light").arg(address).args(command).arg("--network").arg(genesis).arg("--json");
     let output = timeout(patience, child.kill_on_drop(true).output());
     let output =

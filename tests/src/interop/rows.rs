@@ -15,6 +15,7 @@ mod light_client;
 mod lists;
 mod lying;
 mod matrix;
+mod nat_laboratory;
 mod port_mapping;
 mod records_js;
 mod rendezvous;
@@ -222,5 +223,10 @@ pub(super) const ALL: &[Row] = &[
         name: "port-mapping",
         what: "our port mapping before miniupnpd with nftables, in namespaces",
         run: |stage| Box::pin(port_mapping::run(stage)),
+    },
+    Row {
+        name: "nat-laboratory",
+        what: "plain sockets behind each kind of router: what the rows below stand on",
+        run: |stage| Box::pin(nat_laboratory::run(stage)),
     },
 ];
