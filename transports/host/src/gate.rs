@@ -26,6 +26,9 @@ use crate::{
     memory::Level,
 };
 
+/// Addresses that are dialed at once to meet one peer.
+const MAX_ADDRESSES: usize = 16;
+
 /// Why a connection is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
@@ -65,6 +68,8 @@ pub(crate) struct Gate {
     /// Incoming connections from pending on.
     origins: HashMap<ConnectionId, IpAddr>,
     per_origin: Counts<Origin>,
+    /// Incoming ones that relays carry, from pending on.
+    relayed: HashSet<ConnectionId>,
     rate: HandshakeRate,
     memory: Level,
 }
@@ -103,6 +108,7 @@ impl Gate {
             per_peer: Counts::default(),
             origins: HashMap::new(),
             per_origin: Counts::default(),
+            relayed: HashSet::new(),
             memory: Level::default(),
         }
     }
@@ -129,7 +135,13 @@ impl Gate {
     }
 
     /// A connection of somebody else at the door, before any handshake.
-    fn knock(&mut self, connection: ConnectionId, remote: &Multiaddr, now: Instant) -> Result<(), Refused> {
+    fn knock(
+        &mut self,
+        connection: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+        now: Instant,
+    ) -> Result<(), Refused> {
         let limits = &self.limits;
         let ip = remote_ip(remote);
         if let Some(ip) = ip {
@@ -154,6 +166,10 @@ impl Gate {
             self.origins.insert(connection, ip);
             origins_of(ip).for_each(|origin| self.per_origin.add(origin));
         }
+        if local.iter().any(|part| part == Part::P2pCircuit) {
+            below("connections through relays", self.relayed.len(), limits.relayed)?;
+            self.relayed.insert(connection);
+        }
         self.pending_incoming.insert(connection);
         Ok(())
     }
@@ -161,6 +177,8 @@ impl Gate {
     /// Whether anything speaks against a dial, as far as it is known whom it leads to.
     fn may_dial(&self, peer: Option<&PeerId>, addresses: &[Multiaddr]) -> Result<(), Refused> {
         self.afford()?;
+        // Who wants to be met half way names his addresses, and each costs us packets to wherever it leads.
+        below("addresses in one dial", addresses.len(), MAX_ADDRESSES + 1)?;
         for ip in addresses.iter().filter_map(remote_ip) {
             self.rules.current().check_ip(ip)?;
         }
@@ -201,6 +219,7 @@ impl Gate {
     fn left(&mut self, connection: ConnectionId) {
         self.pending_incoming.remove(&connection);
         self.pending_outgoing.remove(&connection);
+        self.relayed.remove(&connection);
         if let Some(Established { peer, incoming, .. }) = self.established.remove(&connection) {
             self.incoming -= usize::from(incoming);
             self.per_peer.remove(&peer);
@@ -277,10 +296,10 @@ impl NetworkBehaviour for Gate {
     fn handle_pending_inbound_connection(
         &mut self,
         connection: ConnectionId,
-        _local: &Multiaddr,
+        local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.knock(connection, remote, Instant::now()).map_err(ConnectionDenied::new)
+        self.knock(connection, local, remote, Instant::now()).map_err(ConnectionDenied::new)
     }
 
     fn handle_established_inbound_connection(

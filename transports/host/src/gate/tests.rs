@@ -30,7 +30,7 @@ fn at(address: &str) -> Multiaddr {
 /// Without regard to how fast they come.
 fn knock(gate: &mut Gate, connection: ConnectionId, from: &Multiaddr) -> Result<(), Refused> {
     gate.rate = HandshakeRate::new(u32::MAX);
-    gate.knock(connection, from, Instant::now())
+    gate.knock(connection, &Multiaddr::empty(), from, Instant::now())
 }
 
 fn far() -> Multiaddr {
@@ -179,7 +179,7 @@ fn strangers_come_only_so_fast_and_friends_as_they_like() {
     let mut let_in = |from: &str, now| {
         let from = at(from);
         let mut come = |number| {
-            let result = gate.knock(id(number), &from, now);
+            let result = gate.knock(id(number), &Multiaddr::empty(), &from, now);
             gate.left(id(number));
             result.is_ok()
         };
@@ -211,4 +211,28 @@ fn nobody_new_comes_in_while_memory_is_short() {
 
     gate.set_memory(Level::Enough);
     assert_eq!(knock(&mut gate, id(1), &far()), Ok(()));
+}
+
+#[test]
+fn relays_hand_over_so_many_and_no_more_and_who_left_makes_room() {
+    let mut gate = Gate::new(HostLimits { relayed: 2, ..HostLimits::default() }, SharedRules::default());
+    let here = at("/ip4/192.0.2.9/udp/1/quic-v1/p2p-circuit");
+    let come =
+        |gate: &mut Gate, number| gate.knock(id(number), &here, &Multiaddr::empty(), Instant::now()).is_ok();
+    assert!(come(&mut gate, 0) && come(&mut gate, 1));
+
+    assert!(!come(&mut gate, 2));
+    gate.left(id(0));
+
+    assert!(come(&mut gate, 3));
+}
+
+#[test]
+fn a_peer_that_names_many_addresses_to_be_met_at_is_not_dialed() {
+    let gate = Gate::new(HostLimits::default(), SharedRules::default());
+    let addresses: Vec<Multiaddr> =
+        (0..=MAX_ADDRESSES).map(|number| at(&format!("/ip4/192.0.2.{number}/tcp/1"))).collect();
+
+    assert!(gate.may_dial(None, &addresses[1..]).is_ok());
+    assert!(gate.may_dial(None, &addresses).is_err());
 }

@@ -32,7 +32,6 @@ fn every_form_of_an_address_says_what_to_dial() {
         ("/ip4/192.0.2.1/tcp/443/tls/ws", "/ip4/192.0.2.1/tcp/443", "192.0.2.1:443", "/", Some("192.0.2.1")),
     ] {
         let wanted = Target {
-            via: None,
             beneath: beneath.parse().expect("multiaddr"),
             host: host.to_owned(),
             path: path.to_owned(),
