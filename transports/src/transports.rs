@@ -9,7 +9,7 @@ use std::{
 };
 
 use causeway_host::{
-    DialGuard, Discovered, Host, HostConfig, HostError, Listen, Lists, ReachConfig, ReachFacts,
+    DialGuard, Discovered, Host, HostConfig, HostError, Listen, Lists, ReachConfig, ReachFacts, RelayUsage,
     RendezvousError, RendezvousLimits, Rules,
 };
 use causeway_wire::{Capability, NodeKey, PeerId, SharedCapability, Stack};
@@ -306,6 +306,11 @@ impl Transports {
     /// What is known of how the libp2p side is reached.
     pub fn reach(&self) -> watch::Receiver<ReachFacts> {
         self.shared.host.reach()
+    }
+
+    /// What others take of the circuits that we relay.
+    pub fn relay_usage(&self) -> RelayUsage {
+        self.shared.host.relay_usage()
     }
 
     /// Relays at which places may be asked for; see [`Host::offer_relays`].

@@ -25,19 +25,23 @@ pub(crate) struct Behaviour {
     /// Our side of circuits that others relay.
     relay: relay::client::Behaviour,
     hole_punching: hole_punching::Behaviour,
+    /// Circuits that we relay.
+    pub(crate) circuit: circuit::Behaviour,
     pub(crate) streams: Streams,
 }
 
 impl Behaviour {
     pub(crate) fn new(
-        key: identity::PublicKey,
+        keypair: &identity::Keypair,
         agent: String,
         limits: &HostLimits,
         rules: SharedRules,
         rendezvous: Rendezvous,
         relay: relay::client::Behaviour,
+        circuit: circuit::Behaviour,
         streams: Streams,
     ) -> Self {
+        let key = keypair.public();
         let me = key.to_peer_id();
         let identify = identify::Config::new(IDENTIFY_VERSION.to_owned(), key)
             .with_agent_version(agent)
@@ -52,6 +56,7 @@ impl Behaviour {
             rendezvous,
             relay,
             hole_punching: hole_punching::Behaviour::new(me),
+            circuit,
             streams,
         }
     }

@@ -23,7 +23,7 @@ use crate::{
     identity,
     lists::SharedRules,
     reach::{
-        ReachFacts,
+        ReachFacts, RelayUsage,
         keeper::{MAX_OFFERED, Relay},
     },
     rendezvous::Server,
@@ -213,6 +213,24 @@ impl Host {
     /// What is known of how this host is reached.
     pub fn reach(&self) -> watch::Receiver<ReachFacts> {
         self.board.reach.watch()
+    }
+
+    /// What others take of the circuits that this host relays.
+    pub fn relay_usage(&self) -> RelayUsage {
+        let Some(accounts) = self.board.accounts() else { return RelayUsage::default() };
+        let total = accounts.total();
+        let sum = |usage: &circuit::Usage| usage.bytes_from.saturating_add(usage.bytes_to);
+        let mut peers: Vec<(String, u64)> =
+            accounts.peers().iter().map(|(peer, usage)| (peer.to_base58(), sum(usage))).collect();
+        peers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        RelayUsage {
+            reservations: total.reserved,
+            open: total.circuits_out,
+            circuits: total.circuits,
+            bytes: total.bytes_from,
+            refusals: total.refusals,
+            peers,
+        }
     }
 
     /// Relays at which places may be asked for, best first, as multiaddrs with `/p2p/`, in place of those offered

@@ -46,6 +46,8 @@ pub use item_io::{
 pub use lists::{Denied, InvalidListed, InvalidSubnet, Listed, Lists, Rules, Subnet};
 pub use memory::MemoryBudget;
 pub use rate::{HandshakeRate, TooFast};
-pub use reach::{CircuitService, Observed, Punches, ReachConfig, ReachFacts, Reservation, Verdict};
+pub use reach::{
+    CircuitService, Observed, Punches, ReachConfig, ReachFacts, RelayUsage, Reservation, Verdict,
+};
 pub use rendezvous::{Discovered, Malformed, RendezvousError, RendezvousLimits, RendezvousStatus, Renewal};
 pub use stack::install_crypto_provider;

@@ -97,6 +97,23 @@ pub struct Reservation {
     pub time: Option<Duration>,
 }
 
+/// What others take of the circuits that we relay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelayUsage {
+    /// Peers that hold a place with us.
+    pub reservations: u64,
+    /// Circuits open now.
+    pub open: u64,
+    /// Circuits so far.
+    pub circuits: u64,
+    /// Bytes relayed.
+    pub bytes: u64,
+    /// Requests refused.
+    pub refusals: u64,
+    /// Bytes relayed from and to each peer that is remembered, who took most first.
+    pub peers: Vec<(String, u64)>,
+}
+
 /// How hole punches went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Punches {

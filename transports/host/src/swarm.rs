@@ -7,6 +7,7 @@ mod executor;
 mod factory;
 mod listening;
 mod memory;
+mod service;
 mod supervisor;
 
 use std::{
@@ -29,7 +30,7 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use crate::{
-    Listen, MemoryBudget, Rules,
+    CircuitService, Listen, MemoryBudget, ReachConfig, Rules,
     behaviour::{Behaviour, BehaviourEvent},
     convert::{Target, clean_agent, in_full},
     guard::Naming,
@@ -92,6 +93,8 @@ pub(crate) struct Task {
     /// Dials under way; the gate bounds them.
     dials: HashMap<ConnectionId, (Target, Job)>,
     circuits: Circuits,
+    /// Whether circuits are relayed for others.
+    service: CircuitService,
     /// If memory is looked at.
     memory: Option<Watch>,
 }
@@ -111,7 +114,7 @@ impl Task {
         naming: Naming,
         board: Arc<Board>,
         budget: Option<MemoryBudget>,
-        circuits: Circuits,
+        reach: &ReachConfig,
     ) -> Self {
         Self {
             swarm,
@@ -121,14 +124,17 @@ impl Task {
             listeners: HashMap::new(),
             unbound: BTreeMap::new(),
             dials: HashMap::new(),
-            circuits,
+            circuits: Circuits::new(reach),
+            service: reach.circuits,
             memory: budget.map(Watch::new),
         }
     }
 
     /// Runs until it is stopped or every handle is gone.
     async fn run(&mut self, orders: &mut mpsc::Receiver<Order>) -> Result<(), Failed> {
+        self.circuits.offered(self.board.reach.offered());
         self.tend_relays();
+        self.tend_service();
         loop {
             self.close_asked();
             let broken = self.board.broken();
@@ -219,6 +225,7 @@ impl Task {
     }
 
     fn announce(&mut self, addresses: Vec<Multiaddr>) {
+        self.tend_service();
         let old: Vec<Multiaddr> = self.swarm.external_addresses().cloned().collect();
         let relayed: Vec<&Multiaddr> = self.circuits.all_addresses().collect();
         for address in old.iter().filter(|address| !addresses.contains(address) && !relayed.contains(address))
@@ -293,6 +300,7 @@ impl Task {
                     debug!(peer = %wire_peer_id(&peer), "peer takes no pings; connection kept");
                 }
             },
+            BehaviourEvent::Circuit(event) => self.handle_circuit(event),
             BehaviourEvent::Relay(event) => self.handle_relay(event),
             BehaviourEvent::HolePunching(event) => self.handle_punch(event),
             BehaviourEvent::Identify(_) => {}

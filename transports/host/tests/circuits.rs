@@ -6,7 +6,9 @@ mod pair;
 
 use std::time::Duration;
 
-use causeway_host::{Host, HostConfig, Listen, OpenError, ReachConfig, ReachFacts, install_crypto_provider};
+use causeway_host::{
+    CircuitService, Host, HostConfig, Listen, OpenError, ReachConfig, ReachFacts, install_crypto_provider,
+};
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, Swarm, SwarmBuilder, identify, noise, relay,
@@ -92,40 +94,77 @@ async fn echo(ours: &mut causeway_host::ProtocolStream, theirs: &mut causeway_ho
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_behind_a_relay_is_reached_through_it_and_then_directly() {
-    for way in [0, 1] {
-        let relay = stock_relay(relay::Config { max_circuit_bytes: 0, ..relay::Config::default() }).await;
-        let mut home = config(1);
-        let named = relay.addresses[way].clone();
-        home.reach = ReachConfig { relays: vec![named], reservations: 1, ..home.reach };
-        let (home, mut streams) = Host::start(home).await.expect("home");
-        let mut reach = home.reach();
-        let facts = until(&mut reach, |facts| {
-            facts.reservations.iter().any(|reservation| !reservation.addresses.is_empty())
-        })
-        .await;
-        let address = facts.reservations[0].addresses[0].clone();
-        assert!(address.ends_with(&format!("/p2p-circuit/p2p/{}", home.peer_id_text())), "{address}");
-        assert_eq!(home.addresses().len(), 2, "a place at a relay is no listener");
-
-        let (away, _streams) = Host::start(config(2)).await.expect("away");
-        let mut through = away.open_named(&address, &LES).await.expect("through the relay");
-        let mut came = next(&mut streams).await;
-        assert_eq!((through.transport, came.transport), ("relay", "relay"));
-        echo(&mut through, &mut came).await;
-
-        let mut direct = away.open_direct(&home.peer_id(), &LES, PATIENCE).await.expect("punched");
-        let mut came_directly = next(&mut streams).await;
-        assert!(["tcp", "quic"].contains(&direct.transport), "{}", direct.transport);
-        assert_eq!(direct.transport, came_directly.transport);
-        echo(&mut direct, &mut came_directly).await;
-        echo(&mut through, &mut came).await;
-        let observed = until(&mut reach, |facts| !facts.observed.is_empty()).await.observed;
-        assert!(observed[0].listener.is_some(), "it came from the port at which we listen: {observed:?}");
-
-        away.shutdown().await;
-        home.shutdown().await;
+async fn a_peer_behind_our_own_relay_is_reached_and_what_it_takes_is_counted() {
+    let mut config = config(3);
+    config.reach.circuits = CircuitService::Always;
+    let (relay, _streams) = Host::start(config).await.expect("relay");
+    for address in relay.addresses() {
+        reached_through(&address).await;
     }
+
+    let usage = relay.relay_usage();
+    assert_eq!(usage.circuits, 2);
+    assert!(usage.bytes > 4 * 100_000, "{usage:?}");
+    assert_eq!(usage.peers.len(), 2, "the home and the one away: {usage:?}");
+    assert_eq!(relay.restarts(), 0);
+    relay.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_serves_nobody_offers_no_places() {
+    let (relay, _streams) = Host::start(config(3)).await.expect("no relay");
+    let mut home = config(1);
+    home.reach = ReachConfig { relays: relay.addresses(), reservations: 1, ..home.reach };
+    let (home, _streams) = Host::start(home).await.expect("home");
+    let mut reach = home.reach();
+    until(&mut reach, |facts| !facts.observed.is_empty()).await; // it has been asked who it is
+
+    assert!(reach.borrow().reservations.is_empty());
+    assert_eq!(relay.relay_usage().reservations, 0);
+    home.shutdown().await;
+    relay.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_behind_a_stock_relay_is_reached_through_it_and_then_directly() {
+    let config = relay::Config { max_circuit_bytes: 0, ..relay::Config::default() };
+    let relay = stock_relay(config).await;
+    for address in &relay.addresses {
+        reached_through(address).await;
+    }
+}
+
+/// A home with a place at this relay, and somebody who comes through it.
+async fn reached_through(relay: &str) {
+    let mut home = config(1);
+    home.reach = ReachConfig { relays: vec![relay.to_owned()], reservations: 1, ..home.reach };
+    let (home, mut streams) = Host::start(home).await.expect("home");
+    let mut reach = home.reach();
+    let facts = until(&mut reach, |facts| {
+        facts.reservations.iter().any(|reservation| !reservation.addresses.is_empty())
+    })
+    .await;
+    let address = facts.reservations[0].addresses[0].clone();
+    assert!(address.ends_with(&format!("/p2p-circuit/p2p/{}", home.peer_id_text())), "{address}");
+    assert_eq!(home.addresses().len(), 2, "a place at a relay is no listener");
+
+    let (away, _streams) = Host::start(config(2)).await.expect("away");
+    let mut through = away.open_named(&address, &LES).await.expect("through the relay");
+    let mut came = next(&mut streams).await;
+    assert_eq!((through.transport, came.transport), ("relay", "relay"));
+    echo(&mut through, &mut came).await;
+
+    let mut direct = away.open_direct(&home.peer_id(), &LES, PATIENCE).await.expect("punched");
+    let mut came_directly = next(&mut streams).await;
+    assert!(["tcp", "quic"].contains(&direct.transport), "{}", direct.transport);
+    assert_eq!(direct.transport, came_directly.transport);
+    echo(&mut direct, &mut came_directly).await;
+    echo(&mut through, &mut came).await;
+    let observed = until(&mut reach, |facts| !facts.observed.is_empty()).await.observed;
+    assert!(observed[0].listener.is_some(), "it came from the port at which we listen: {observed:?}");
+
+    away.shutdown().await;
+    home.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,6 +93,13 @@ impl ReachLog {
         });
     }
 
+    /// Addresses at which others reached us.
+    pub(crate) fn reachable(&self) -> Vec<libp2p::Multiaddr> {
+        let facts = self.facts.borrow();
+        let reached = facts.verdicts.iter().filter(|verdict| verdict.reachable);
+        reached.filter_map(|verdict| verdict.address.parse().ok()).collect()
+    }
+
     pub(crate) fn expired(&self, address: &str) {
         self.change(|facts| {
             let before = facts.verdicts.len();

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use circuit::Accounts;
 use libp2p::Multiaddr;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ pub(crate) struct Board {
     pub(super) connections: AtomicUsize,
     /// What is found out about how we are reached.
     pub(crate) reach: ReachLog,
+    /// What others take of the circuits that we relay.
+    accounts: Mutex<Option<Accounts>>,
     restarts: AtomicU64,
     /// Tasks of connections that panicked, since the swarm was built.
     broken: AtomicUsize,
@@ -46,6 +49,15 @@ impl Board {
     /// Lets those who watch how we are reached see where we listen.
     pub(super) fn listening(&self) {
         self.reach.listening(self.addresses().iter().map(ToString::to_string).collect());
+    }
+
+    pub(super) fn set_accounts(&self, accounts: Accounts) {
+        *locked(&self.accounts) = Some(accounts);
+    }
+
+    /// What others take of the circuits that we relay.
+    pub(crate) fn accounts(&self) -> Option<Accounts> {
+        locked(&self.accounts).clone()
     }
 
     pub(crate) fn external(&self) -> Vec<Multiaddr> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use libp2p::{Swarm, identity::Keypair, relay};
 
-use super::{board::Board, executor::Watched};
+use super::{board::Board, executor::Watched, service};
 use crate::{
     HostError, Listen, ReachConfig,
     behaviour::Behaviour,
@@ -42,15 +42,18 @@ impl Factory {
         let limits = &terms.limits;
         let naming = Naming::default();
         let secrets = Secrets { identity: identity.clone(), trusted_roots: trusted_roots.clone() };
+        let circuit = circuit::Behaviour::new(keypair, service::config());
+        board.set_accounts(circuit.accounts());
         let (circuits, relay) = relay::client::new(keypair.public().to_peer_id());
         let transport = stack::build(keypair, limits, doorman, naming.clone(), secrets, listen, circuits)?;
         let behaviour = Behaviour::new(
-            keypair.public(),
+            keypair,
             agent.clone(),
             limits,
             doorman.rules.clone(),
             Rendezvous::new(server.clone()),
             relay,
+            circuit,
             Streams::new(terms.clone()),
         );
         let config = libp2p::swarm::Config::with_executor(Watched::new(board.clone()))

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::{error, info};
 
-use super::{Failed, Order, Task, circuits::Circuits, executor::text_of, factory::Factory};
+use super::{Failed, Order, Task, executor::text_of, factory::Factory};
 use crate::{HostError, Listen, OpenError};
 
 /// Pause before the second restart in a row; the first comes at once, and the pause doubles with each further one.
@@ -115,9 +115,7 @@ impl Supervisor {
     fn build(&self) -> Result<Task, HostError> {
         let (swarm, naming) = self.factory.build()?;
         let Factory { board, terms, .. } = &self.factory;
-        let mut circuits = Circuits::new(&self.factory.reach);
-        circuits.offered(self.factory.board.reach.offered());
-        Ok(Task::new(swarm, naming, board.clone(), terms.limits.memory, circuits))
+        Ok(Task::new(swarm, naming, board.clone(), terms.limits.memory, &self.factory.reach))
     }
 
     /// Waits without a swarm, and says so to whoever asks something of it.
