@@ -141,11 +141,11 @@ impl FullNodes {
     }
 
     /// Who may answer `query` about blocks up to `number`, the least burdened first; relays last, as each of them
-    /// has to ask a full node in turn.
+    /// has to ask a full node in turn, and sessions that another takes over from behind those.
     pub fn able(&self, query: &Query, number: Option<u64>) -> Vec<Upstream> {
         let mut able: Vec<_> = self.all();
         able.retain(|upstream| upstream.is_live() && serves(upstream, query, number));
-        able.sort_by_cached_key(|upstream| (upstream.is_relay(), upstream.burden()));
+        able.sort_by_cached_key(|upstream| (upstream.is_retired(), upstream.is_relay(), upstream.burden()));
         able
     }
 

@@ -1,5 +1,7 @@
 //! One connected full node: the task around the client role of LES, and the handle to it.
 
+mod silence;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -15,10 +17,11 @@ use causeway_wire::{
     Answer, Head, NodeKey, PeerId, Query, SessionId, Stack,
     les::{Announce, Origin, Status, Version, limit},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, debug, info_span, warn};
 
+use self::silence::Silence;
 use crate::{split, until};
 
 /// Questions handed to an upstream's task and not yet taken by it.
@@ -84,6 +87,11 @@ struct Inner {
     answers: AtomicU64,
     unanswered: AtomicU64,
     relay: AtomicBool,
+    /// Nobody is to ask it any more, as another session takes over.
+    retired: AtomicBool,
+    silence: Arc<Silence>,
+    /// Told when no question is left under way.
+    idle: Notify,
     breach: Arc<OnceLock<String>>,
     end: Arc<OnceLock<CloseReason>>,
     gone: CancellationToken,
@@ -104,7 +112,9 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.inner.pending.fetch_sub(1, Ordering::Relaxed);
+        if self.inner.pending.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.inner.idle.notify_waiters();
+        }
         if !self.done {
             // A full queue only delays this: the request's own deadline clears it.
             let _ = self.inner.requests.try_send(Request::Forget { ticket: self.ticket });
@@ -135,6 +145,7 @@ impl Upstream {
         let gone = CancellationToken::new();
         let breach = Arc::new(OnceLock::new());
         let end = Arc::new(OnceLock::new());
+        let silence = Arc::new(Silence::new(Instant::now()));
         let span = info_span!("upstream", peer = %session.peer(), transport = session.transport());
         let task = Task {
             client,
@@ -145,6 +156,7 @@ impl Upstream {
             greeted: Some(greeted),
             tip: None,
             waiting: BTreeMap::new(),
+            silence: Arc::clone(&silence),
             breach: Arc::clone(&breach),
             end: Arc::clone(&end),
             gone: gone.clone(),
@@ -166,6 +178,9 @@ impl Upstream {
                 answers: AtomicU64::new(0),
                 unanswered: AtomicU64::new(0),
                 relay: AtomicBool::new(relay),
+                retired: AtomicBool::new(false),
+                silence,
+                idle: Notify::new(),
                 breach,
                 end,
                 gone,
@@ -212,7 +227,9 @@ impl Upstream {
     async fn ask_whole(&self, query: Query) -> Result<Answer, AskError> {
         let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
-        self.inner.pending.fetch_add(1, Ordering::Relaxed);
+        if self.inner.pending.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.inner.silence.begin(Instant::now());
+        }
         let mut waiting = Waiting { inner: &self.inner, ticket, done: false };
         let begun = Instant::now();
         let request = Request::Ask { ticket, query, reply };
@@ -262,6 +279,37 @@ impl Upstream {
     /// Its record says that it is a relay.
     pub fn mark_relay(&self) {
         self.inner.relay.store(true, Ordering::Relaxed);
+    }
+
+    /// Another session of the same peer takes over: this one is asked only if there is no other.
+    pub(crate) fn retire(&self) {
+        self.inner.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::retire`] was called.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.inner.retired.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no question is under way, or the session has ended.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let told = self.inner.idle.notified();
+            if self.inner.pending.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            tokio::select! {
+                () = told => {}
+                () = self.closed() => return,
+            }
+        }
+    }
+
+    /// Whether it owes us a sign of life: a heartbeat was left without an answer, or questions are under way and
+    /// nothing was heard for `patience`.
+    pub(crate) fn is_overdue(&self, patience: Duration, now: Instant) -> bool {
+        let asked = self.inner.pending.load(Ordering::Relaxed) > 0;
+        self.inner.session.heartbeat().missed > 0 || (asked && self.inner.silence.lasts(now) > patience)
     }
 
     /// Why the session ended, once it has, unless we ended it.
@@ -338,6 +386,7 @@ struct Task {
     greeted: Option<oneshot::Sender<Greeting>>,
     tip: Option<watch::Sender<Tip>>,
     waiting: BTreeMap<Ticket, oneshot::Sender<Result<Answer, AskError>>>,
+    silence: Arc<Silence>,
     breach: Arc<OnceLock<String>>,
     end: Arc<OnceLock<CloseReason>>,
     gone: CancellationToken,
@@ -356,7 +405,9 @@ impl Task {
                 () = self.gone.cancelled() => break,
                 event = self.events.recv() => match event {
                     Some(SessionEvent::Message { code, payload, slot }) => {
-                        self.client.handle_message(code, &payload, Instant::now());
+                        let now = Instant::now();
+                        self.silence.begin(now);
+                        self.client.handle_message(code, &payload, now);
                         drop(slot);
                     }
                     Some(SessionEvent::Closed(reason)) => {

@@ -9,6 +9,7 @@ pub mod cable;
 pub mod full_node;
 pub mod house;
 pub mod interop;
+pub mod kept_peer;
 pub mod light_peer;
 pub mod load;
 pub mod lying_proxy;

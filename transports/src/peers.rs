@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use causeway_host::{ConnectionKey, Denied, Heart, Rules, node_key};
@@ -12,6 +12,12 @@ use causeway_wire::{Heartbeat, NodeKey, PeerId, SessionId, Stack};
 use tokio::sync::watch;
 
 use crate::session::{End, Ending};
+
+/// Name of the transport of a session that goes through a circuit relay.
+pub(crate) const RELAY: &str = "relay";
+
+/// How long a relayed session may finish what it is at once its peer has a direct one.
+pub(crate) const MOVING: Duration = Duration::from_secs(10);
 
 /// Who opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,8 +82,10 @@ pub(crate) struct Peers {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The session that counts as the peer's; a replaced one lives on a little outside of this map.
+    /// The session that counts as the peer's; one that is being replaced is outside of this map.
     current: HashMap<PeerId, Current>,
+    /// Relayed sessions whose peers have moved to a direct connection: one a peer, which lives on a little.
+    moved: HashMap<PeerId, (SessionId, Arc<Ending>)>,
     live: HashMap<(Stack, Direction), usize>,
     last_id: u64,
     closing: bool,
@@ -99,6 +107,8 @@ pub(crate) struct Place {
     peers: Peers,
     pub(crate) id: SessionId,
     pub(crate) ending: Arc<Ending>,
+    /// The relayed session of the same peer that this one takes over from: to be ended [`MOVING`] later.
+    pub(crate) takes_over: Option<Arc<Ending>>,
     peer: PeerId,
     direction: Direction,
 }
@@ -124,7 +134,8 @@ impl Peers {
 
     /// A place for a libp2p session. A newer connection takes the place of an older one's session: a phone
     /// whose old connection is half dead gets in. On the same connection the host lets only one stream live,
-    /// so the older session is over and just has not noticed.
+    /// so the older session is over and just has not noticed. Only a peer that moves from a relayed connection to a
+    /// direct one keeps the older session for [`MOVING`], so that what is under way on it is answered there.
     pub(crate) fn admit_libp2p(
         &self,
         peer: PeerId,
@@ -137,10 +148,27 @@ impl Peers {
             Some(current) if current.connection.is_some_and(|held| held > connection) => {
                 return Err(Refusal::AlreadyConnected);
             }
-            Some(current) if !state.closing => current.ending.set(End::Replaced),
             Some(_) | None => {}
         }
-        self.enter(&mut state, peer, direction, facts, Some(connection))
+        if state.closing {
+            return Err(Refusal::Closing);
+        }
+        let moving = |old: &Current| old.facts.transport == RELAY && facts.transport != RELAY;
+        let old = state.current.get(&peer).map(|old| (old.id, Arc::clone(&old.ending), moving(old)));
+        let mut takes_over = None;
+        if let Some((id, ending, moves)) = old {
+            if moves {
+                takes_over = Some(Arc::clone(&ending));
+                if let Some((_, before)) = state.moved.insert(peer, (id, ending)) {
+                    before.set(End::Replaced);
+                }
+            } else {
+                ending.set(End::Replaced);
+            }
+        }
+        let mut place = self.enter(&mut state, peer, direction, facts, Some(connection))?;
+        place.takes_over = takes_over;
+        Ok(place)
     }
 
     fn enter(
@@ -162,7 +190,7 @@ impl Peers {
         state.current.insert(peer, current);
         *state.live.entry((peer.stack(), direction)).or_default() += 1;
         self.changed();
-        Ok(Place { peers: self.clone(), id, ending, peer, direction })
+        Ok(Place { peers: self.clone(), id, ending, takes_over: None, peer, direction })
     }
 
     /// Orders all sessions to end and lets no other in.
@@ -171,6 +199,9 @@ impl Peers {
         state.closing = true;
         for current in state.current.values() {
             current.ending.set(End::Close(reason));
+        }
+        for (_, ending) in state.moved.values() {
+            ending.set(End::Close(reason));
         }
     }
 
@@ -239,9 +270,13 @@ impl State {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.ending.finish();
         let mut state = self.peers.lock();
         if state.current.get(&self.peer).is_some_and(|current| current.id == self.id) {
             state.current.remove(&self.peer);
+        }
+        if state.moved.get(&self.peer).is_some_and(|(id, _)| *id == self.id) {
+            state.moved.remove(&self.peer);
         }
         if let Some(live) = state.live.get_mut(&(self.peer.stack(), self.direction)) {
             *live = live.saturating_sub(1);
@@ -309,6 +344,44 @@ mod tests {
         drop(new);
         assert!(!peers.contains(&light(1)));
         assert_eq!(peers.live(Stack::Libp2p, Direction::Inbound), 0);
+    }
+
+    fn relayed() -> Facts {
+        Facts { transport: RELAY, ..Facts::default() }
+    }
+
+    fn direct() -> Facts {
+        Facts { transport: "quic", ..Facts::default() }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_moves_from_a_relay_keeps_the_older_session_for_a_while() {
+        let peers = Peers::default();
+        let admit = |facts, key| {
+            peers.admit_libp2p(light(1), Direction::Inbound, facts, ConnectionKey(key)).expect("place")
+        };
+        let old = admit(relayed(), 7);
+
+        let new = admit(direct(), 8);
+
+        assert!(!old.ending.is_ordered() && new.takes_over.is_some());
+        assert_eq!(peers.connected().iter().map(|one| one.session).collect::<Vec<_>>(), [new.id]);
+
+        // Never more than two of one peer: a third ends the first.
+        let relayed_again = admit(relayed(), 9);
+        assert!(
+            new.ending.is_ordered(),
+            "back to the relay is no move: the newer connection is the live one"
+        );
+        let direct_again = admit(direct(), 10);
+        assert!(old.ending.is_ordered());
+        assert!(!relayed_again.ending.is_ordered());
+
+        peers.close_all(8);
+        assert!(relayed_again.ending.is_ordered() && direct_again.ending.is_ordered());
+        drop((old, new, relayed_again, direct_again));
+        assert_eq!(peers.live(Stack::Libp2p, Direction::Inbound), 0);
+        assert!(peers.lock().moved.is_empty());
     }
 
     #[test]

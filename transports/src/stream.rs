@@ -11,8 +11,8 @@ use tracing::debug;
 use crate::{
     DialError, Incoming, Limits, Shared,
     error::chain,
-    peers::{Direction, Facts, Place, Refusal},
-    session::{About, CloseReason, Ending, Events, Outgoing, OwnerGone, SessionEnd, session},
+    peers::{Direction, Facts, MOVING, Place, RELAY, Refusal},
+    session::{About, CloseReason, End, Ending, Events, Outgoing, OwnerGone, SessionEnd, session},
 };
 
 /// Takes the streams that others open, as long as the owner takes the sessions: a full queue leaves them in
@@ -54,7 +54,15 @@ fn begin(shared: &Arc<Shared>, stream: ProtocolStream, direction: Direction) -> 
         stream;
     heart.set_interval(heartbeat::DEFAULT); // an earlier session on this connection may have had another
     let facts = Facts { transport, client: agent.clone(), ip: None, heart: heart.clone() };
-    let place = shared.peers.admit_libp2p(peer, direction, facts, connection)?;
+    let mut place = shared.peers.admit_libp2p(peer, direction, facts, connection)?;
+    if let Some(older) = place.takes_over.take() {
+        shared.spawn(async move {
+            tokio::select! {
+                () = older.finished() => {}
+                () = tokio::time::sleep(MOVING) => older.set(End::Replaced),
+            }
+        });
+    }
     let about = About { id: place.id, peer, capability, transport, client: agent, heart };
     let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));
     let first_message_due = match direction {
@@ -67,8 +75,8 @@ fn begin(shared: &Arc<Shared>, stream: ProtocolStream, direction: Direction) -> 
     shared.spawn_session(peer, async move {
         let reason = stream.carry(end, place, &limits).await;
         // A peer has only so many connections: one that comes back again and again, each time leaving a dead
-        // one behind, would be kept out by them.
-        if reason == CloseReason::Replaced
+        // one behind, would be kept out by them. And a circuit costs its relay something.
+        if (reason == CloseReason::Replaced || transport == RELAY)
             && peers.connection_of(&peer).is_some_and(|newer| newer != connection)
         {
             host.close_connection(connection);

@@ -4,6 +4,7 @@ use std::{process::ExitCode, str::FromStr, sync::Arc, time::Duration};
 
 use alloy_primitives::B512;
 use anyhow::{Context, bail};
+use causeway_bridge::{Link, Path};
 use causeway_records::{Enode, Reach};
 use causeway_transports::read_roots;
 use causeway_verify::Quorum;
@@ -35,6 +36,7 @@ pub(crate) async fn run(args: LightArgs) -> anyhow::Result<ExitCode> {
         quorum,
         heartbeat: Duration::from_secs(args.heartbeat),
         trusted_roots,
+        patience: Duration::from_secs(args.timeout.max(1)),
         ..LightConfig::new(spec)
     };
     let patience = Duration::from_secs(args.timeout.max(1));
@@ -91,21 +93,49 @@ async fn read(peer: &LightPeer, command: &LightCommand, at: BlockArg) -> anyhow:
     Ok((true, object))
 }
 
-/// Prints each new head until Ctrl-C or until the server leaves.
+/// Prints each new head until Ctrl-C, and in JSON how the session goes whenever that changes. A session that is lost
+/// is sought until there is one again.
 async fn watch(peer: &LightPeer, as_json: bool) -> anyhow::Result<(bool, Value)> {
     let stop = stop_signal()?;
     let mut heads = peer.verified().follower().heads();
+    let mut link = peer.link();
+    link.mark_unchanged();
     loop {
         let head = heads.borrow_and_update().clone();
         if head.is_some_and(|head| peer.has_quorum(&head)) {
             print_object(&peer.head_object().await?, as_json);
         }
-        tokio::select! {
-            changed = heads.changed() => changed.context("following the chain")?,
-            () = peer.upstream().closed() => bail!("the server left"),
-            () = stop.cancelled() => return Ok((true, Value::Null)),
+        loop {
+            tokio::select! {
+                changed = heads.changed() => {
+                    changed.context("following the chain")?;
+                    break;
+                }
+                changed = link.changed() => {
+                    changed.context("keeping the session")?;
+                    let event = event(&link.borrow_and_update())?;
+                    if as_json {
+                        print_object(&event, true);
+                    }
+                }
+                () = stop.cancelled() => return Ok((true, Value::Null)),
+            }
         }
     }
+}
+
+/// A change of the session, as an object that no head is.
+fn event(link: &Link) -> anyhow::Result<Value> {
+    Ok(match link {
+        Link::Up(session) => json!({
+            "schema": 1,
+            "event": "path",
+            "path": Path::of(session).name(),
+            "transport": session.transport(),
+        }),
+        Link::Down => json!({ "schema": 1, "event": "lost" }),
+        Link::Over(why) => bail!("{why}"),
+    })
 }
 
 fn quorum(trusted: &[String], fraction: u8) -> anyhow::Result<Option<Quorum>> {

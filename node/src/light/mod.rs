@@ -1,6 +1,7 @@
-//! A verifying light peer: one session, its own header chain, every answer checked here.
+//! A verifying light peer: one session at a time, its own header chain, every answer checked here.
 
 pub(crate) mod json;
+mod race;
 pub(crate) mod read;
 mod server;
 
@@ -11,12 +12,14 @@ use std::{
 
 use alloy_primitives::B256;
 use anyhow::{Context, bail};
-use causeway_bridge::{Follower, FullNodes, Upstream, Verified, VerifiedConfig};
+use causeway_bridge::{Follower, FullNodes, Keeper, KeeperConfig, Link, Upstream, Verified, VerifiedConfig};
 use causeway_transports::Transports;
 use causeway_verify::{ChainSpec, HeaderChain, Quorum, Root};
 use causeway_wire::{HeadUpdate, heartbeat};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use self::server::Met;
 pub(crate) use self::server::Server;
 use crate::{app, dialing, identity, ports};
 
@@ -31,7 +34,7 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 pub(crate) struct LightPeer {
     transports: Transports,
     verified: Verified,
-    upstream: Upstream,
+    keeper: Keeper,
     tasks: TaskTracker,
     quorum: Option<Mutex<Quorum>>,
     root: String,
@@ -50,6 +53,8 @@ pub(crate) struct LightConfig {
     pub(crate) heartbeat: Duration,
     /// Roots for WebSocket over TLS, beside those of the web.
     pub(crate) trusted_roots: Vec<Vec<u8>>,
+    /// How long a question may take in all, waiting for a session that was lost to come back included.
+    pub(crate) patience: Duration,
 }
 
 impl LightConfig {
@@ -61,6 +66,7 @@ impl LightConfig {
             quorum: None,
             heartbeat: heartbeat::DEFAULT,
             trusted_roots: Vec::new(),
+            patience: VerifiedConfig::default().patience,
         }
     }
 }
@@ -71,7 +77,7 @@ impl LightPeer {
     /// # Errors
     /// If the server cannot be reached, is on another chain, or shows a chain that does not verify.
     pub(crate) async fn connect(server: &Server, config: LightConfig) -> anyhow::Result<Self> {
-        let LightConfig { spec, checkpoint, quorum, heartbeat: interval, trusted_roots } = config;
+        let LightConfig { spec, checkpoint, quorum, heartbeat: interval, trusted_roots, patience } = config;
         let mut config = ports::transports_config(identity::generate(), None);
         config.dial_guard = server.dial_guard();
         config.limits.libp2p.heartbeat = interval;
@@ -81,7 +87,7 @@ impl LightPeer {
         let mut client = app::client_config(&spec, spec.genesis.timestamp);
         client.heartbeat = (interval != heartbeat::DEFAULT).then_some(interval.as_secs());
         let nodes = Arc::new(FullNodes::new(client, tasks.clone()));
-        let upstream = server.connect(&transports, &nodes, &spec).await?;
+        let Met { upstream, routes } = server.connect(&transports, &nodes, &spec).await?;
         let (root, root_text) = match checkpoint {
             None => (Root::Genesis, format!("genesis {}", spec.genesis_hash)),
             Some((number, hash)) => {
@@ -94,17 +100,23 @@ impl LightPeer {
         let chain =
             HeaderChain::new(spec, root, app::KEEP_HEADERS).context("the checkpoint cannot be used")?;
         let follower = Arc::new(Follower::new(chain, Arc::clone(&nodes)));
-        let config = VerifiedConfig { cache_bytes: CACHE_BYTES, spread: 1, ..VerifiedConfig::default() };
+        let keeper = KeeperConfig {
+            transports: transports.clone(),
+            nodes: Arc::clone(&nodes),
+            follower: Arc::clone(&follower),
+            routes,
+            search: None,
+        };
+        let keeper = Keeper::start(keeper, upstream, &tasks);
+        let config =
+            VerifiedConfig { cache_bytes: CACHE_BYTES, spread: 1, patience, ..VerifiedConfig::default() };
         let verified = Verified::new(Arc::clone(&follower), nodes, config);
         let mut heads = follower.heads();
-        let following = Arc::clone(&follower);
-        let followed = upstream.clone();
-        tasks.spawn(async move { following.follow(followed).await });
         let peer =
-            Self { transports, verified, upstream, tasks, quorum: quorum.map(Mutex::new), root: root_text };
+            Self { transports, verified, keeper, tasks, quorum: quorum.map(Mutex::new), root: root_text };
         tokio::select! {
             known = heads.wait_for(Option::is_some) => { known.context("following the chain")?; }
-            () = peer.upstream.closed() => bail!("{}", peer.why_gone()),
+            why = peer.over() => bail!("{why}"),
         }
         if peer.quorum.is_some() {
             peer.await_quorum().await?;
@@ -112,13 +124,14 @@ impl LightPeer {
         Ok(peer)
     }
 
-    /// Why the server is gone.
-    fn why_gone(&self) -> String {
-        let lie = self.verified.nodes().lie_of(&self.upstream.peer());
-        lie.map_or_else(
-            || "the server left".to_owned(),
-            |lie| format!("the server did not tell the truth: {lie}"),
-        )
+    /// Waits until the server is not worth being asked any more; why.
+    pub(crate) async fn over(&self) -> String {
+        let mut link = self.keeper.link();
+        let over = link.wait_for(|link| matches!(link, Link::Over(_))).await;
+        match over.as_deref() {
+            Ok(Link::Over(why)) => why.clone(),
+            Ok(Link::Up(_) | Link::Down) | Err(_) => "the server left".to_owned(),
+        }
     }
 
     /// Waits until enough trusted full nodes signed a head that the server announced.
@@ -131,7 +144,7 @@ impl LightPeer {
             }
             tokio::select! {
                 changed = heads.changed() => changed.context("following the chain")?,
-                () = self.upstream.closed() => bail!("the server left before enough trusted full nodes had signed a head"),
+                why = self.over() => bail!("{why}; not enough trusted full nodes had signed a head by then"),
             }
         }
     }
@@ -155,9 +168,17 @@ impl LightPeer {
         &self.verified
     }
 
-    /// The server.
-    pub(crate) fn upstream(&self) -> &Upstream {
-        &self.upstream
+    /// How things stand with the server, now and as they change.
+    pub(crate) fn link(&self) -> watch::Receiver<Link> {
+        self.keeper.link()
+    }
+
+    /// The session, unless it is lost at present.
+    pub(crate) fn session(&self) -> Option<Upstream> {
+        match &*self.keeper.link().borrow() {
+            Link::Up(upstream) => Some(upstream.clone()),
+            Link::Down | Link::Over(_) => None,
+        }
     }
 
     /// What headers were checked against.
@@ -169,7 +190,7 @@ impl LightPeer {
 
     /// Says goodbye.
     pub(crate) async fn leave(self) {
-        self.upstream.leave();
+        self.keeper.leave();
         self.transports.shutdown(FAREWELL).await;
         self.tasks.close();
         let _ = tokio::time::timeout(FAREWELL, self.tasks.wait()).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_consensus::{EMPTY_ROOT_HASH, TrieAccount};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use anyhow::{Context, bail};
-use causeway_bridge::Backend;
+use causeway_bridge::{Backend, Path, Upstream};
 use causeway_verify::{
     Known,
     check::{self, Shown},
@@ -22,15 +22,6 @@ use crate::cli::BlockArg;
 /// Blocks in a section of the canonical hash trie.
 const SECTION: u64 = 32_768;
 
-/// An object with the fields that every answer has.
-fn answer(verified: bool, by: String) -> Map<String, Value> {
-    let mut object = Map::new();
-    object.insert("schema".into(), json!(1));
-    object.insert("verified".into(), json!(verified));
-    object.insert("by".into(), json!(by));
-    object
-}
-
 fn with(mut object: Map<String, Value>, fields: Value) -> Value {
     if let Value::Object(fields) = fields {
         object.extend(fields);
@@ -39,6 +30,18 @@ fn with(mut object: Map<String, Value>, fields: Value) -> Value {
 }
 
 impl LightPeer {
+    /// An object with the fields that every answer has.
+    fn answer(&self, verified: bool, by: String) -> Map<String, Value> {
+        let mut object = Map::new();
+        object.insert("schema".into(), json!(1));
+        object.insert("verified".into(), json!(verified));
+        object.insert("by".into(), json!(by));
+        let session = self.session();
+        object.insert("path".into(), json!(session.as_ref().map(|session| Path::of(session).name())));
+        object.insert("transport".into(), json!(session.as_ref().map(Upstream::transport)));
+        object
+    }
+
     async fn block(&self, block: BlockArg) -> anyhow::Result<Arc<Known>> {
         let start = match block {
             BlockArg::Head => HashOrNumber::Hash(self.head()?.head.hash),
@@ -58,7 +61,7 @@ impl LightPeer {
     /// If the block is not on the verified chain.
     pub(crate) async fn header(&self, block: BlockArg) -> anyhow::Result<Value> {
         let known = self.block(block).await?;
-        Ok(with(answer(true, self.header_rule()), self.header_fields(&known)))
+        Ok(with(self.answer(true, self.header_rule()), self.header_fields(&known)))
     }
 
     /// A block's transactions, uncles and withdrawals.
@@ -76,7 +79,7 @@ impl LightPeer {
             known.header.number,
             self.header_rule()
         );
-        Ok(with(answer(true, by), spell::body(&known, body)?))
+        Ok(with(self.answer(true, by), spell::body(&known, body)?))
     }
 
     /// A block's receipts.
@@ -90,7 +93,7 @@ impl LightPeer {
         };
         let list = lists.first().context("the server does not have these receipts")?;
         let by = format!("receipts root of block {}; {}", known.header.number, self.header_rule());
-        Ok(with(answer(true, by), spell::receipts(&known, list)))
+        Ok(with(self.answer(true, by), spell::receipts(&known, list)))
     }
 
     /// An account and slots of its storage, as `eth_getProof` gives it.
@@ -131,7 +134,7 @@ impl LightPeer {
             storage.push(spell::slot(*slot, &shown, &proof)?);
         }
         let by = format!("state root of block {}; {}", known.header.number, self.header_rule());
-        Ok(with(answer(true, by), spell::account(&known, address, &account, &account_proof, storage)))
+        Ok(with(self.answer(true, by), spell::account(&known, address, &account, &account_proof, storage)))
     }
 
     /// One path with its nodes from the root down.
@@ -176,7 +179,7 @@ impl LightPeer {
         }
         let by = format!("code hash of the account in block {}; {}", known.header.number, self.header_rule());
         let fields = json!({ "address": address, "code": code, "codeHash": code_hash, "blockHash": known.hash, "blockNumber": spell::quantity(known.header.number) });
-        Ok(with(answer(true, by), fields))
+        Ok(with(self.answer(true, by), fields))
     }
 
     /// What became of a transaction. Only an inclusion can be verified.
@@ -199,7 +202,7 @@ impl LightPeer {
         } else {
             "nothing: the server's word".to_owned()
         };
-        with(answer(included, by), spell::status(hash, status))
+        with(self.answer(included, by), spell::status(hash, status))
     }
 
     /// Sends a signed transaction.
@@ -249,7 +252,7 @@ impl LightPeer {
         if let Value::Object(fields) = &mut fields {
             fields.insert("proof".into(), json!(nodes));
         }
-        Ok(with(answer(true, by), fields))
+        Ok(with(self.answer(true, by), fields))
     }
 
     /// The head as an object.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, str::FromStr, sync::Arc};
 
 use alloy_eip2124::ForkFilter;
 use anyhow::{Context, anyhow, bail};
-use causeway_bridge::{FullNodes, Upstream};
+use causeway_bridge::{FullNodes, Route, Upstream};
 use causeway_discovery::{DnsClient, Pace, Reading, Trees};
 use causeway_records::{
     Enode, Reach, Record, Rules, Way, choose,
@@ -17,7 +17,7 @@ use causeway_wire::Stack;
 use futures::{StreamExt, stream::FuturesUnordered};
 use tracing::{debug, info};
 
-use crate::dialing;
+use super::race::race;
 
 /// Servers of a list that are dialed at once.
 const AT_ONCE: usize = 3;
@@ -79,7 +79,7 @@ impl Server {
         }
     }
 
-    /// A greeted server.
+    /// A greeted server, and the ways to it.
     ///
     /// # Errors
     /// If none can be reached or agrees with us.
@@ -88,17 +88,19 @@ impl Server {
         transports: &Transports,
         nodes: &FullNodes,
         spec: &ChainSpec,
-    ) -> anyhow::Result<Upstream> {
+    ) -> anyhow::Result<Met> {
         // As at the far end of our own schedule: a server ahead of us is welcome.
         let forks = spec.fork_filter(spec.genesis.number, spec.genesis.timestamp);
         match self {
             Self::At(address) => {
-                let incoming = transports.dial_named(address).await.context("dialing the server")?;
-                nodes.admit(incoming).await.context("greeting the server")
+                let routes = vec![Route { address: address.clone(), named: true }];
+                let upstream = race(transports, nodes, &routes).await?;
+                Ok(Met { upstream, routes })
             }
             Self::Of(record) => {
-                let ways = ways(record, Reach::Local, &forks).context("the node record")?;
-                by_any(transports, nodes, &ways, true).await
+                let routes = routes(record, Reach::Local, &forks, true).context("the node record")?;
+                let upstream = by_stack(transports, nodes, &routes).await?;
+                Ok(Met { upstream, routes })
             }
             Self::Listed { link, name_server, reach } => {
                 let client = match name_server {
@@ -107,8 +109,9 @@ impl Server {
                 };
                 let reading =
                     Reading::new(client, [link.clone()], Trees::new(), Limits::default(), Pace::default());
-                first_listed(reading, *reach, &forks, async |ways: Vec<Way>| {
-                    by_any(transports, nodes, &ways, false).await
+                first_listed(reading, *reach, &forks, async |routes: Vec<Route>| {
+                    let upstream = by_stack(transports, nodes, &routes).await?;
+                    Ok(Met { upstream, routes })
                 })
                 .await
                 .with_context(|| format!("the list at {}", link.domain))
@@ -117,30 +120,38 @@ impl Server {
     }
 }
 
-/// libp2p first: it reaches through more networks, and answers in fewer round trips.
-fn ways(record: &Record, reach: Reach, forks: &ForkFilter) -> anyhow::Result<Vec<Way>> {
-    Ok(choose(record, Rules { reach, forks, first: Stack::Libp2p })?)
+/// A server that was met.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// The session with it.
+    pub(crate) upstream: Upstream,
+    /// The ways to it.
+    pub(crate) routes: Vec<Route>,
 }
 
-/// `named`: the user gave the addresses, so they may be anywhere.
-async fn by_any(
-    transports: &Transports,
-    nodes: &FullNodes,
-    ways: &[Way],
-    named: bool,
-) -> anyhow::Result<Upstream> {
-    let mut last = anyhow!("no address to dial");
-    for way in ways {
-        match dialing::connect(transports, way, named).await {
-            Ok(incoming) => match nodes.admit(incoming).await {
-                Ok(upstream) => return Ok(upstream),
-                Err(error) => last = anyhow::Error::new(error).context("greeting the server"),
-            },
-            Err(Some(error)) => last = anyhow::Error::new(error).context("dialing the server"),
-            Err(None) => {}
+/// The routes of a record's node. `named`: the user gave the record, so they may lead anywhere.
+fn routes(record: &Record, reach: Reach, forks: &ForkFilter, named: bool) -> anyhow::Result<Vec<Route>> {
+    let ways = choose(record, Rules { reach, forks, first: Stack::Libp2p })?;
+    let addresses = ways.into_iter().flat_map(|way| match way {
+        Way::Libp2p(multiaddrs) => {
+            multiaddrs.into_iter().map(|addr| Address::Multiaddr(addr.to_string())).collect::<Vec<_>>()
         }
+        Way::Devp2p(enodes) => enodes
+            .into_iter()
+            .filter_map(|enode| Some(Address::Devp2p { key: enode.key, addr: enode.tcp_addr()? }))
+            .collect(),
+    });
+    Ok(addresses.map(|address| Route { address, named }).collect())
+}
+
+/// libp2p first: it reaches through more networks, and answers in fewer round trips.
+async fn by_stack(transports: &Transports, nodes: &FullNodes, routes: &[Route]) -> anyhow::Result<Upstream> {
+    let is_libp2p = |route: &Route| matches!(route.address, Address::Multiaddr(_));
+    let (libp2p, devp2p): (Vec<Route>, Vec<Route>) = routes.iter().cloned().partition(is_libp2p);
+    match race(transports, nodes, &libp2p).await {
+        Err(_) if !devp2p.is_empty() => race(transports, nodes, &devp2p).await,
+        outcome => outcome,
     }
-    Err(last)
 }
 
 /// Reads the list and dials what it names, a few at once; the first server that agrees with us is taken.
@@ -148,8 +159,8 @@ async fn first_listed(
     mut reading: Reading,
     reach: Reach,
     forks: &ForkFilter,
-    connect: impl AsyncFn(Vec<Way>) -> anyhow::Result<Upstream>,
-) -> anyhow::Result<Upstream> {
+    connect: impl AsyncFn(Vec<Route>) -> anyhow::Result<Met>,
+) -> anyhow::Result<Met> {
     let mut dials = FuturesUnordered::new();
     let (mut named, mut done) = (0_usize, false);
     let mut last = None;
@@ -162,7 +173,7 @@ async fn first_listed(
         }
         tokio::select! {
             Some(outcome) = dials.next(), if !dials.is_empty() => match outcome {
-                Ok(upstream) => return Ok(upstream),
+                Ok(met) => return Ok(met),
                 Err(error) => {
                     debug!(%error, "not this one");
                     last = Some(error);
@@ -171,8 +182,8 @@ async fn first_listed(
             event = reading.next(), if !done && dials.len() < AT_ONCE => match event {
                 Some(SyncEvent::Found { record, .. }) => {
                     named += 1;
-                    match ways(&record, reach, forks) {
-                        Ok(ways) => dials.push(connect(ways)),
+                    match routes(&record, reach, forks, false) {
+                        Ok(routes) => dials.push(connect(routes)),
                         Err(error) => {
                             debug!(%error, "not dialed");
                             last = Some(error);

@@ -44,12 +44,29 @@ impl End {
 pub(crate) struct Ending {
     end: OnceLock<End>,
     due: CancellationToken,
+    over: CancellationToken,
 }
 
 impl Ending {
     pub(crate) fn set(&self, end: End) {
         let _ = self.end.set(end); // the first order counts
         self.due.cancel();
+    }
+
+    /// The session is over, ordered or not.
+    pub(crate) fn finish(&self) {
+        self.over.cancel();
+    }
+
+    /// Waits for that.
+    pub(crate) async fn finished(&self) {
+        self.over.cancelled().await;
+    }
+
+    /// Whether it was given.
+    #[cfg(test)]
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.is_due()
     }
 
     pub(super) fn is_due(&self) -> bool {
