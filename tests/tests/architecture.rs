@@ -12,10 +12,11 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("causeway-wire", &[]),
     ("causeway-rlpx", &["wire"]),
+    ("causeway-autonat", &[]),
     ("causeway-circuit", &[]),
     ("causeway-webrtc-direct", &[]),
     ("causeway-webtransport", &[]),
-    ("causeway-host", &["wire", "circuit", "webrtc-direct", "webtransport"]),
+    ("causeway-host", &["wire", "autonat", "circuit", "webrtc-direct", "webtransport"]),
     ("causeway-transports", &["wire", "rlpx", "host"]),
     ("causeway-records", &["wire"]),
     ("causeway-discv4", &["wire", "records"]),

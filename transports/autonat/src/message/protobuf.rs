@@ -1,0 +1,119 @@
+//! As much of protobuf as the messages need. Reading is total: any bytes give fields or an error.
+
+use super::Malformed;
+
+/// Reads a protobuf message field by field.
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+
+/// A field's value.
+pub(super) enum Value<'a> {
+    Number(u64),
+    Fixed(u64),
+    Bytes(&'a [u8]),
+    /// Of a kind that no known field has.
+    Other,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, Malformed> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let key = self.varint()?;
+        let value = match key & 7 {
+            0 => Value::Number(self.varint()?),
+            1 => {
+                let (bytes, rest) = self.0.split_first_chunk().ok_or(Malformed::Truncated)?;
+                self.0 = rest;
+                Value::Fixed(u64::from_le_bytes(*bytes))
+            }
+            2 => {
+                let length = usize::try_from(self.varint()?).map_err(|_| Malformed::Truncated)?;
+                Value::Bytes(self.take(length)?)
+            }
+            5 => self.take(4).map(|_| Value::Other)?,
+            _ => return Err(Malformed::Field),
+        };
+        match key >> 3 {
+            0 => Err(Malformed::Field),
+            number => Ok(Some((number, value))),
+        }
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed::Truncated)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = self.0.split_first().ok_or(Malformed::Truncated)?;
+            self.0 = rest;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(Malformed::Varint);
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Malformed::Varint)
+    }
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn number(&self, field: u64) -> Result<u64, Malformed> {
+        match self {
+            Self::Number(number) => Ok(*number),
+            Self::Fixed(_) | Self::Bytes(_) | Self::Other => Err(Malformed::Kind(field)),
+        }
+    }
+
+    pub(super) fn fixed(&self, field: u64) -> Result<u64, Malformed> {
+        match self {
+            Self::Fixed(number) => Ok(*number),
+            Self::Number(_) | Self::Bytes(_) | Self::Other => Err(Malformed::Kind(field)),
+        }
+    }
+
+    pub(super) fn bytes(&self, field: u64) -> Result<&'a [u8], Malformed> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Number(_) | Self::Fixed(_) | Self::Other => Err(Malformed::Kind(field)),
+        }
+    }
+}
+
+/// Writes a protobuf message.
+#[derive(Default)]
+pub(super) struct Writer(pub(super) Vec<u8>);
+
+impl Writer {
+    pub(super) fn number(&mut self, field: u64, value: u64) {
+        put_varint(&mut self.0, field << 3);
+        put_varint(&mut self.0, value);
+    }
+
+    pub(super) fn fixed(&mut self, field: u64, value: u64) {
+        put_varint(&mut self.0, field << 3 | 1);
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(super) fn bytes(&mut self, field: u64, value: &[u8]) {
+        put_varint(&mut self.0, field << 3 | 2);
+        put_varint(&mut self.0, value.len() as u64);
+        self.0.extend_from_slice(value);
+    }
+}
+
+/// Appends `value` as a varint.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
