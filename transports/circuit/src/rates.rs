@@ -45,8 +45,9 @@ impl<Key: Ord> Rates<Key> {
         Self { rate, capacity, buckets: BTreeMap::new(), overflow: None, swept: None }
     }
 
-    /// Whether `key` may do it now. Takes nothing and remembers nothing.
-    pub(crate) fn allows(&self, key: &Key, now: Instant) -> bool {
+    /// Whether `key` may do it now. Takes nothing, and does not remember it.
+    pub(crate) fn allows(&mut self, key: &Key, now: Instant) -> bool {
+        self.sweep(now);
         let bucket = match self.buckets.get(key) {
             Some(bucket) => *bucket,
             None if self.buckets.len() < self.capacity => Bucket { full: now },
@@ -57,7 +58,6 @@ impl<Key: Ord> Rates<Key> {
 
     /// Counts it.
     pub(crate) fn take(&mut self, key: Key, now: Instant) {
-        self.sweep(now);
         if let Some(bucket) = self.buckets.get_mut(&key) {
             bucket.take(self.rate, now);
             return;
@@ -123,12 +123,12 @@ mod tests {
         assert_eq!((allowed, rates.len()), (8 + 3, 8));
         assert!(taken(&mut rates, 1, start), "who was there keeps his own");
         assert!(taken(&mut rates, 200, start + 3 * RATE.every), "full buckets make room");
-        assert_eq!(rates.len(), 8);
+        assert_eq!(rates.len(), 1);
     }
 
     #[test]
     fn nothing_is_let_with_a_burst_of_none() {
-        let rates = Rates::<u32>::new(Rate { burst: 0, every: Duration::ZERO }, 8);
+        let mut rates = Rates::<u32>::new(Rate { burst: 0, every: Duration::ZERO }, 8);
         assert!(!rates.allows(&1, Instant::now()));
     }
 }

@@ -128,4 +128,12 @@ impl Circuits {
         assert_eq!((&again.sources, &again.destinations), (&self.sources, &self.destinations));
         assert_eq!((&again.origins, &again.on, &again.unopened), (&self.origins, &self.on, &self.unopened));
     }
+
+    #[cfg(test)]
+    pub(super) fn check_limits(&self, limits: &Limits) {
+        assert!(self.sources.values().all(|count| *count <= limits.circuits_per_source));
+        assert!(self.destinations.values().all(|count| *count <= limits.circuits_per_destination));
+        assert!(self.origins.addresses.values().all(|count| *count <= limits.circuits_per_address));
+        assert!(self.origins.sites.values().all(|count| *count <= limits.circuits_per_site));
+    }
 }
