@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use libp2p::{identify, identity, relay, swarm::NetworkBehaviour};
 
-use crate::{HostLimits, gate::Gate, lists::SharedRules, ping, rendezvous::Rendezvous, streams::Streams};
-
-/// Direct connections out of relayed ones (DCUtR).
-pub(crate) use libp2p::dcutr as hole_punching;
+use crate::{
+    HostLimits, gate::Gate, lists::SharedRules, ping, punching::Punching, rendezvous::Rendezvous,
+    streams::Streams,
+};
 
 /// How often identify is repeated on a connection.
 const IDENTIFY_INTERVAL: Duration = Duration::from_secs(300);
@@ -24,7 +24,7 @@ pub(crate) struct Behaviour {
     pub(crate) rendezvous: Rendezvous,
     /// Our side of circuits that others relay.
     relay: relay::client::Behaviour,
-    hole_punching: hole_punching::Behaviour,
+    punching: Punching,
     /// Circuits that we relay.
     pub(crate) circuit: circuit::Behaviour,
     pub(crate) streams: Streams,
@@ -42,7 +42,6 @@ impl Behaviour {
         streams: Streams,
     ) -> Self {
         let key = keypair.public();
-        let me = key.to_peer_id();
         let identify = identify::Config::new(IDENTIFY_VERSION.to_owned(), key)
             .with_agent_version(agent)
             .with_interval(IDENTIFY_INTERVAL)
@@ -55,7 +54,7 @@ impl Behaviour {
             ping: ping::Behaviour::new(streams.hearts()),
             rendezvous,
             relay,
-            hole_punching: hole_punching::Behaviour::new(me),
+            punching: Punching::new(),
             circuit,
             streams,
         }

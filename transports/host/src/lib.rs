@@ -11,6 +11,7 @@ mod channel;
 mod config;
 mod convert;
 mod error;
+mod frame;
 mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -23,6 +24,8 @@ mod item_io;
 mod lists;
 mod memory;
 mod ping;
+mod protobuf;
+mod punching;
 mod rate;
 mod reach;
 mod rendezvous;

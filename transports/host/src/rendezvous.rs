@@ -7,7 +7,6 @@
 
 mod client;
 mod error;
-mod frame;
 mod handler;
 mod limits;
 mod message;
@@ -15,7 +14,6 @@ mod record;
 mod registry;
 mod renewal;
 mod server;
-
 use std::{
     collections::VecDeque,
     convert::Infallible,

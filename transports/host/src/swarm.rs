@@ -302,7 +302,7 @@ impl Task {
             },
             BehaviourEvent::Circuit(event) => self.handle_circuit(event),
             BehaviourEvent::Relay(event) => self.handle_relay(event),
-            BehaviourEvent::HolePunching(event) => self.handle_punch(event),
+            BehaviourEvent::Punching(event) => self.handle_punch(&event),
             BehaviourEvent::Identify(_) => {}
             BehaviourEvent::Gate(never)
             | BehaviourEvent::Rendezvous(never)

@@ -27,10 +27,12 @@ use tracing::debug;
 
 use super::{
     PROTOCOL, RendezvousError,
-    frame::{self, FrameError},
     server::{Asker, Server},
 };
-use crate::identity::wire_peer_id;
+use crate::{
+    frame::{self, FrameError},
+    identity::wire_peer_id,
+};
 
 /// Streams of one connection that are served at a time; the next are dropped.
 const SERVED: usize = 4;

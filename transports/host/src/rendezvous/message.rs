@@ -11,12 +11,9 @@
 //!
 //! libp2p's specification, `rendezvous/README.md`. On a stream each message stands behind its length, a varint.
 
-mod protobuf;
-
 use std::fmt;
 
-pub(crate) use protobuf::put_varint;
-use protobuf::{Fields, Writer};
+use crate::protobuf::{Fields, Writer};
 
 /// What a client sends.
 #[derive(Clone, Debug, PartialEq, Eq)]

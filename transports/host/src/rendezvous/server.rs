@@ -11,12 +11,15 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     RendezvousLimits,
-    frame::{self, FrameError},
     message::{Malformed, Refusal, RendezvousStatus, Request, Response},
     record::SignedRecord,
     registry::{Registering, Registry},
 };
-use crate::{gate::Origin, identity::wire_peer_id};
+use crate::{
+    frame::{self, FrameError},
+    gate::Origin,
+    identity::wire_peer_id,
+};
 
 /// Bytes of a request beside its record: a namespace, a cookie, a few numbers.
 const REQUEST_OVERHEAD: usize = 1024;

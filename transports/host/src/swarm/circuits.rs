@@ -21,9 +21,10 @@ use super::{
 };
 use crate::{
     Observed, OpenError,
-    behaviour::hole_punching,
     convert::{Target, transport_name},
     guard::Word,
+    identity::wire_peer_id,
+    punching,
     reach::{
         ReachConfig,
         keeper::{Failure, Keeper, Relay},
@@ -337,16 +338,15 @@ impl Task {
         debug!(candidates = candidates.len(), "addresses to be tested");
     }
 
-    pub(super) fn handle_punch(&mut self, event: hole_punching::Event) {
-        let hole_punching::Event { remote_peer_id: peer, result } = event;
-        match result {
-            Ok(connection) => {
-                let transport = self.swarm.behaviour().streams.transport_of(connection);
-                debug!(%peer, transport, "a direct connection was punched");
-                self.board.reach.punched(transport.or(Some("any")));
+    pub(super) fn handle_punch(&mut self, event: &punching::Event) {
+        let peer = wire_peer_id(&event.peer);
+        match &event.result {
+            Ok(transport) => {
+                debug!(%peer, transport, "there is a direct connection");
+                self.board.reach.punched(Some(transport));
             }
             Err(error) => {
-                debug!(%peer, %error, "no direct connection could be punched");
+                debug!(%peer, %error, "no direct connection could be had");
                 self.board.reach.punched(None);
             }
         }

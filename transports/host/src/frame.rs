@@ -4,7 +4,7 @@ use std::io;
 
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::message::put_varint;
+use crate::protobuf::put_varint;
 
 /// Why no message came.
 #[derive(Debug, thiserror::Error)]

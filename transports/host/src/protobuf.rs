@@ -1,12 +1,12 @@
 //! As much of protobuf as the messages need. Reading is total: any bytes give fields or an error.
 
-use super::Malformed;
+use crate::Malformed;
 
 /// Reads a protobuf message field by field.
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 /// A field's value.
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
     /// Of a kind that no known field has.
@@ -14,7 +14,7 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, Malformed> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -60,36 +60,36 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn number(&self, field: u64) -> Result<u64, Malformed> {
+    pub(crate) fn number(&self, field: u64) -> Result<u64, Malformed> {
         match self {
             Self::Number(number) => Ok(*number),
             Self::Bytes(_) | Self::Other => Err(Malformed::Kind(field)),
         }
     }
 
-    pub(super) fn bytes(&self, field: u64) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn bytes(&self, field: u64) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             Self::Number(_) | Self::Other => Err(Malformed::Kind(field)),
         }
     }
 
-    pub(super) fn text(&self, field: u64) -> Result<String, Malformed> {
+    pub(crate) fn text(&self, field: u64) -> Result<String, Malformed> {
         String::from_utf8(self.bytes(field)?.to_vec()).map_err(|_| Malformed::Text)
     }
 }
 
 /// Writes a protobuf message.
 #[derive(Default)]
-pub(super) struct Writer(pub(super) Vec<u8>);
+pub(crate) struct Writer(pub(crate) Vec<u8>);
 
 impl Writer {
-    pub(super) fn number(&mut self, field: u64, value: u64) {
+    pub(crate) fn number(&mut self, field: u64, value: u64) {
         put_varint(&mut self.0, field << 3);
         put_varint(&mut self.0, value);
     }
 
-    pub(super) fn bytes(&mut self, field: u64, value: &[u8]) {
+    pub(crate) fn bytes(&mut self, field: u64, value: &[u8]) {
         put_varint(&mut self.0, field << 3 | 2);
         put_varint(&mut self.0, value.len() as u64);
         self.0.extend_from_slice(value);
