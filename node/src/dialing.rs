@@ -279,8 +279,11 @@ fn devp2p(enode: &Enode) -> Option<Address> {
     Some(Address::Devp2p { key: enode.key, addr: enode.tcp_addr()? })
 }
 
-/// QUIC before TCP before WebSocket: one round trip less each.
+/// QUIC before TCP before WebSocket: one round trip less each. Relays last.
 fn preference(addr: &Multiaddr) -> u8 {
+    if addr.relay().is_some() {
+        return 3;
+    }
     let has = |wanted: &[Part]| addr.parts().iter().any(|part| wanted.contains(part));
     match (has(&[Part::QuicV1]), has(&[Part::Ws, Part::Wss])) {
         (true, _) => 0,

@@ -56,6 +56,13 @@ impl Record {
     pub fn libp2p_addrs(&self) -> Vec<Multiaddr> {
         self.libp2p().addresses
     }
+
+    /// Those of them that go through relays, which keep a place for the node.
+    pub fn relayed(&self) -> Vec<Multiaddr> {
+        let mut addresses = self.libp2p_addrs();
+        addresses.retain(|addr| addr.relay().is_some());
+        addresses
+    }
 }
 
 impl Libp2pAddrs {

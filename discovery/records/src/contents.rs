@@ -1,5 +1,7 @@
 //! What a record of ours says, signed: kept under the size limit, renumbered only when it changes.
 
+mod relays;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use alloy_eip2124::{EnrForkIdEntry, ForkHash};
@@ -9,6 +11,9 @@ use enr::Enr;
 use secp256k1::SecretKey;
 
 use crate::{MAX_MULTIADDRS, Multiaddr, Record, RecordError, multiaddrs::pack, node_key};
+
+pub use relays::MAX_RELAYS;
+use relays::worth_naming;
 
 /// The version of the key `les` that geth up to 1.13.5 writes: vflux, not LES.
 const LES_VERSION: u64 = 1;
@@ -43,6 +48,9 @@ pub struct Contents {
     pub snap: bool,
     /// `multiaddrs`, the most useful first; see [`Multiaddr::for_record`] for the form they are carried in.
     pub multiaddrs: Vec<Multiaddr>,
+    /// `multiaddrs`, behind the others: addresses through relays that keep a place for us, `/…/p2p/RELAY/p2p-circuit`.
+    /// [`MAX_RELAYS`] of them are said, each through another relay and by the shortest way to it.
+    pub relays: Vec<Multiaddr>,
 }
 
 /// A record of ours, and what it could not say.
@@ -97,10 +105,17 @@ impl Contents {
         if std::mem::take(&mut self.snap) {
             return Some(Dropped::Key("snap"));
         }
+        if self.relays.len() > 1 {
+            return self.relays.pop().map(Dropped::Multiaddr);
+        }
         if let Some(addr) = self.multiaddrs.pop() {
             return Some(Dropped::Multiaddr(addr));
         }
-        self.quic.take().map(|_| Dropped::Key("quic"))
+        if self.quic.take().is_some() {
+            return Some(Dropped::Key("quic"));
+        }
+        // Who has a relay has hardly another way in.
+        self.relays.pop().map(Dropped::Multiaddr)
     }
 }
 
@@ -117,6 +132,10 @@ impl Record {
         let beyond = multiaddrs.split_off(multiaddrs.len().min(MAX_MULTIADDRS));
         contents.multiaddrs = multiaddrs;
         let mut dropped: Vec<Dropped> = beyond.into_iter().rev().map(Dropped::Multiaddr).collect();
+        let relays = worth_naming(&contents.relays);
+        let unsaid = contents.relays.iter().filter_map(Multiaddr::for_record);
+        dropped.extend(unsaid.filter(|relay| !relays.contains(relay)).map(Dropped::Multiaddr));
+        contents.relays = relays;
         loop {
             match build(secret, seq, &contents) {
                 Ok(record) => return Ok(Signed { record: Self(record), dropped }),
@@ -154,9 +173,14 @@ impl Record {
 }
 
 fn build(secret: &SecretKey, seq: u64, contents: &Contents) -> Result<Enr<SecretKey>, enr::Error> {
-    let Contents { ip, ip6, tcp, udp, tcp6, udp6, quic, quic6, eth, les, snap, multiaddrs } = contents;
+    let Contents { ip, ip6, tcp, udp, tcp6, udp6, quic, quic6, eth, les, snap, multiaddrs, relays } =
+        contents;
     let mut builder = Enr::builder();
-    builder.seq(seq);
+    let multiaddrs: Vec<Multiaddr> = multiaddrs.iter().chain(relays).cloned().collect();
+    // The builder of enr 0.14 leaves six bytes of the 300 unused; what is put in afterwards may use them, and counts
+    // the number up.
+    let later = seq.checked_sub(1).filter(|_| !multiaddrs.is_empty());
+    builder.seq(later.unwrap_or(seq));
     if let Some(ip) = ip {
         builder.ip4(*ip);
     }
@@ -183,8 +207,14 @@ fn build(secret: &SecretKey, seq: u64, contents: &Contents) -> Result<Enr<Secret
     if *snap {
         builder.add_value("snap", &Vec::<u64>::new());
     }
+    let packed = Bytes::from(pack(&multiaddrs));
+    if later.is_some() {
+        let mut record = builder.build(secret)?;
+        record.insert("multiaddrs", &packed, secret)?;
+        return Ok(record);
+    }
     if !multiaddrs.is_empty() {
-        builder.add_value("multiaddrs", &Bytes::from(pack(multiaddrs)));
+        builder.add_value("multiaddrs", &packed);
     }
     builder.build(secret)
 }
@@ -216,6 +246,7 @@ mod tests {
             les: true,
             snap: true,
             multiaddrs: vec![addr("/dns4/relay.example.org/tcp/443/tls/ws")],
+            relays: Vec::new(),
         }
     }
 

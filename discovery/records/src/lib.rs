@@ -19,7 +19,7 @@ mod record;
 
 pub use addresses::{AddressFault, Libp2pAddrs};
 pub use choose::{Reach, Refusal, Rules, Way, choose, is_allowed};
-pub use contents::{Contents, Dropped, Signed};
+pub use contents::{Contents, Dropped, MAX_RELAYS, Signed};
 pub use enode::{Enode, EnodeError, Host, MAX_ENODE_TEXT};
 pub use keys::{KeyError, node_key};
 pub use multiaddr::{MAX_PARTS, Multiaddr, MultiaddrError, Part, libp2p_peer_id};
