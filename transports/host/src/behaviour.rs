@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use autonat::Scope;
 use libp2p::{identify, identity, relay, swarm::NetworkBehaviour};
 
 use crate::{
@@ -25,6 +26,10 @@ pub(crate) struct Behaviour {
     /// Our side of circuits that others relay.
     relay: relay::client::Behaviour,
     punching: Punching,
+    /// Has our addresses tested by others.
+    pub(crate) reachable: autonat::client::Behaviour,
+    /// Tests the addresses of others.
+    pub(crate) dial_back: autonat::server::Behaviour,
     /// Circuits that we relay.
     pub(crate) circuit: circuit::Behaviour,
     pub(crate) streams: Streams,
@@ -35,6 +40,7 @@ impl Behaviour {
         keypair: &identity::Keypair,
         agent: String,
         limits: &HostLimits,
+        scope: Scope,
         rules: SharedRules,
         rendezvous: Rendezvous,
         relay: relay::client::Behaviour,
@@ -42,6 +48,7 @@ impl Behaviour {
         streams: Streams,
     ) -> Self {
         let key = keypair.public();
+        let me = key.to_peer_id();
         let identify = identify::Config::new(IDENTIFY_VERSION.to_owned(), key)
             .with_agent_version(agent)
             .with_interval(IDENTIFY_INTERVAL)
@@ -55,6 +62,14 @@ impl Behaviour {
             rendezvous,
             relay,
             punching: Punching::new(),
+            reachable: autonat::client::Behaviour::new(
+                autonat::client::Config { scope, ..autonat::client::Config::default() },
+                me,
+            ),
+            dial_back: autonat::server::Behaviour::new(autonat::server::Config {
+                scope,
+                ..autonat::server::Config::default()
+            }),
             circuit,
             streams,
         }

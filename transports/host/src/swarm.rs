@@ -95,6 +95,8 @@ pub(crate) struct Task {
     circuits: Circuits,
     /// Whether circuits are relayed for others.
     service: CircuitService,
+    /// Whether addresses are tested for others.
+    dial_back: bool,
     /// If memory is looked at.
     memory: Option<Watch>,
 }
@@ -126,6 +128,7 @@ impl Task {
             dials: HashMap::new(),
             circuits: Circuits::new(reach),
             service: reach.circuits,
+            dial_back: reach.dial_back,
             memory: budget.map(Watch::new),
         }
     }
@@ -134,6 +137,7 @@ impl Task {
     async fn run(&mut self, orders: &mut mpsc::Receiver<Order>) -> Result<(), Failed> {
         self.circuits.offered(self.board.reach.offered());
         self.tend_relays();
+        self.test_addresses(self.board.reach.candidates());
         self.tend_service();
         loop {
             self.close_asked();
@@ -300,6 +304,8 @@ impl Task {
                     debug!(peer = %wire_peer_id(&peer), "peer takes no pings; connection kept");
                 }
             },
+            BehaviourEvent::Reachable(event) => self.handle_verdict(event),
+            BehaviourEvent::DialBack(event) => debug!(?event, "an address of a peer was tested"),
             BehaviourEvent::Circuit(event) => self.handle_circuit(event),
             BehaviourEvent::Relay(event) => self.handle_relay(event),
             BehaviourEvent::Punching(event) => self.handle_punch(&event),

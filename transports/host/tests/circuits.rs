@@ -229,3 +229,28 @@ async fn a_relay_that_is_none_is_refused_at_the_start() {
 
     assert!(error.to_string().contains("/p2p/16Uiu2"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_others_reach_is_told_and_circuits_are_relayed_from_then_on() {
+    let mut tester = config(3);
+    tester.reach.dial_back = true;
+    tester.reach.circuits = CircuitService::Always;
+    let (tester, _streams) = Host::start(tester).await.expect("tester");
+    let mut home = config(1);
+    home.reach.circuits = CircuitService::WhenReachable;
+    let (home, _streams) = Host::start(home).await.expect("home");
+    let mut reach = home.reach();
+    home.set_candidates(&home.addresses()).await.expect("addresses");
+
+    let held = home.open_named(&tester.addresses()[0], &LES).await.expect("connected");
+    until(&mut reach, |facts| facts.verdicts.iter().any(|verdict| verdict.reachable)).await;
+
+    let mut away = config(2);
+    away.reach = ReachConfig { relays: vec![home.addresses()[0].clone()], reservations: 1, ..away.reach };
+    let (away, _streams) = Host::start(away).await.expect("away");
+    until(&mut away.reach(), |facts| !facts.reservations.is_empty()).await;
+    drop(held);
+    for host in [away, home, tester] {
+        host.shutdown().await;
+    }
+}

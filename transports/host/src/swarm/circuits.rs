@@ -333,11 +333,6 @@ impl Task {
         }
     }
 
-    /// Has these addresses of ours tested.
-    pub(super) fn test_addresses(&mut self, candidates: Vec<Multiaddr>) {
-        debug!(candidates = candidates.len(), "addresses to be tested");
-    }
-
     pub(super) fn handle_punch(&mut self, event: &punching::Event) {
         let peer = wire_peer_id(&event.peer);
         match &event.result {
@@ -354,7 +349,7 @@ impl Task {
 }
 
 /// Whether an address begins with an IP address that may be anywhere, or with a name.
-fn is_public(address: &Multiaddr) -> bool {
+pub(super) fn is_public(address: &Multiaddr) -> bool {
     match address.iter().next() {
         Some(Part::Ip4(ip)) => {
             let [first, second, ..] = ip.octets();

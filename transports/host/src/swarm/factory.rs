@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use libp2p::{Swarm, identity::Keypair, relay};
+use autonat::Scope;
+use libp2p::{Swarm, identity::Keypair, multiaddr::Protocol as Part, relay};
 
 use super::{board::Board, executor::Watched, service};
 use crate::{
     HostError, Listen, ReachConfig,
     behaviour::Behaviour,
     certificate::Identity,
+    convert::listen_address,
     guard::{Doorman, Naming},
     rendezvous::{Rendezvous, Server},
     stack::{self, Secrets},
@@ -35,6 +37,23 @@ pub(crate) struct Factory {
 }
 
 impl Factory {
+    /// Which addresses are tested: those of the internet, unless we are in a closed network; those of this machine only
+    /// where we listen nowhere else.
+    fn scope(&self) -> Scope {
+        let at_home = |listen: &Listen| {
+            listen_address(listen).iter().any(|part| match part {
+                Part::Ip4(ip) => ip.is_loopback(),
+                Part::Ip6(ip) => ip.is_loopback(),
+                _ => false,
+            })
+        };
+        match self.reach.allow_private {
+            false => Scope::Global,
+            true if self.listen.iter().all(at_home) => Scope::Loopback,
+            true => Scope::Private,
+        }
+    }
+
     /// A swarm that listens nowhere yet, and what tells its transports on whose word is dialed.
     pub(super) fn build(&self) -> Result<(Swarm<Behaviour>, Naming), HostError> {
         let Self { keypair, agent, listen, identity, trusted_roots, doorman, server, terms, board, .. } =
@@ -50,6 +69,7 @@ impl Factory {
             keypair,
             agent.clone(),
             limits,
+            self.scope(),
             doorman.rules.clone(),
             Rendezvous::new(server.clone()),
             relay,

@@ -163,7 +163,7 @@ impl Task {
         }
     }
 
-    pub(super) fn add_address(&self, listener: ListenerId, address: Multiaddr) {
+    pub(super) fn add_address(&mut self, listener: ListenerId, address: Multiaddr) {
         let Some(index) = self.listeners.get(&listener) else { return };
         info!(%address, "listening");
         {
@@ -174,6 +174,7 @@ impl Task {
             }
         }
         self.board.listening();
+        self.tend_service();
     }
 
     pub(super) fn remove_address(&self, listener: ListenerId, address: &Multiaddr) {

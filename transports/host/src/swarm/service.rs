@@ -1,10 +1,13 @@
-//! What we do for peers behind routers: circuits that we relay.
+//! What we do for peers behind routers, circuits and tests of their addresses, and what they do for us.
 
+use std::time::SystemTime;
+
+use autonat::client;
 use libp2p::{Multiaddr, multiaddr::Protocol as Part};
 use tracing::{debug, info};
 
-use super::Task;
-use crate::{CircuitService, identity::wire_peer_id};
+use super::{Task, circuits::is_public};
+use crate::{CircuitService, Verdict, identity::wire_peer_id};
 
 /// Circuits that lead to one peer: a home may have many visitors.
 const CIRCUITS_TO_ONE: usize = 64;
@@ -26,6 +29,11 @@ impl Task {
             CircuitService::WhenReachable => !reached.is_empty(),
             CircuitService::Always => true,
         };
+        // Whoever has an address of the internet may dial from it, whether others reach it or not.
+        let outside = self.board.addresses().iter().any(is_public);
+        let serves = self.service == CircuitService::Always;
+        let dial_back = self.dial_back && (serves || outside || !reached.is_empty());
+        self.swarm.behaviour_mut().dial_back.set_enabled(dial_back);
         let mut addresses = reached;
         addresses.extend(told.into_iter().filter(|address| !is_relayed(address)));
         if addresses.is_empty() && self.service == CircuitService::Always {
@@ -37,6 +45,30 @@ impl Task {
             info!(serve, "relaying circuits for others");
             behaviour.set_enabled(serve);
         }
+    }
+
+    /// Has these addresses of ours tested by others, beside those that others see.
+    pub(super) fn test_addresses(&mut self, candidates: Vec<Multiaddr>) {
+        self.swarm.behaviour_mut().reachable.set_candidates(candidates);
+    }
+
+    pub(super) fn handle_verdict(&mut self, event: client::Event) {
+        match event {
+            client::Event::Verdict { address, reachable, confirmations, server } => {
+                info!(%address, reachable, confirmations, by = %wire_peer_id(&server), "an address of ours was tested");
+                self.board.reach.verdict(Verdict {
+                    address: address.to_string(),
+                    reachable,
+                    confirmations: u32::try_from(confirmations).unwrap_or(u32::MAX),
+                    at: SystemTime::now(),
+                });
+            }
+            client::Event::Expired { address } => {
+                debug!(%address, "nobody knows any more whether an address of ours is reached");
+                self.board.reach.expired(&address.to_string());
+            }
+        }
+        self.tend_service();
     }
 
     pub(super) fn handle_circuit(&self, event: circuit::Event) {
