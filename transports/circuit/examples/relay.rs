@@ -1,7 +1,7 @@
 //! A relay that anybody may use: `cargo run --example relay`. It prints its addresses as lines of JSON.
 //!
 //! ```text
-//! relay [--unlimited] [--reservation SECONDS] [MULTIADDR...]
+//! relay [--unlimited] [--vouchers] [--reservation SECONDS] [MULTIADDR...]
 //! ```
 
 use std::{error::Error, time::Duration};
@@ -28,6 +28,7 @@ fn arguments() -> Result<(Config, Vec<Multiaddr>), Box<dyn Error>> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--unlimited" => config.limits.circuit = CircuitLimit::NONE,
+            "--vouchers" => config.vouchers = true,
             "--reservation" => {
                 let seconds = words.next().ok_or("how many seconds?")?.parse()?;
                 config.limits.reservation_time = Duration::from_secs(seconds);
