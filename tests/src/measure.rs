@@ -3,12 +3,15 @@
 //! ```text
 //! measure throughput [--rounds N] [--times N] [TRANSPORT]...   8 MiB there and back, beside go-libp2p as listener
 //! measure idle [--connections N] [TRANSPORT]...                memory a connection, beside a bare rust-libp2p
-//! measure listen-echo TRANSPORT, measure listen-bare TRANSPORT the listeners of these, as processes of their own
+//! measure circuit [--rounds N] [tcp] [quic]                    256 MiB through a relay, beside go-libp2p's
+//! measure listen-echo TRANSPORT, measure listen-bare TRANSPORT, measure listen-circuit TRANSPORT
+//!                                                              the listeners of these, as processes of their own
 //! ```
 //!
 //! TRANSPORT is `tcp`, `ws`, `quic` or `webtransport`; all of them unless named.
 
 mod bare;
+mod circuit;
 mod echo;
 mod idle;
 mod throughput;
@@ -120,15 +123,17 @@ pub async fn main(arguments: Vec<String>) -> ExitCode {
 
 async fn run(arguments: &[String]) -> anyhow::Result<()> {
     let Some((what, rest)) = arguments.split_first() else {
-        bail!("measure throughput, idle, listen-echo or listen-bare");
+        bail!("measure throughput, idle, circuit, listen-echo, listen-bare or listen-circuit");
     };
     let arguments = read(rest)?;
     let only = || arguments.transports.first().copied().context("on which transport?");
     match what.as_str() {
         "throughput" => throughput::run(&arguments).await,
         "idle" => idle::run(&arguments).await,
+        "circuit" => circuit::run(&arguments).await,
         "listen-echo" => echo::listen(only()?).await,
         "listen-bare" => bare::listen(only()?).await,
+        "listen-circuit" => circuit::listen(only()?).await,
         _ => bail!("no such measurement: {what}"),
     }
 }

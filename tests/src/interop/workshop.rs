@@ -62,6 +62,7 @@ impl Workshop {
         go(&peers.join("geth"), &bin.join("devp2p"), devp2p).await?;
         go(&peers.join("devp2p"), &bin.join("devp2p-today"), devp2p).await?;
         go(&peers.join("go-libp2p"), &bin.join("go-libp2p"), ".").await?;
+        go(&peers.join("go-circuit"), &bin.join("go-circuit"), ".").await?;
         let ethereumjs = npm(&peers.join("ethereumjs"), &cache.join("ethereumjs")).await?;
         let libp2p_js = npm(&peers.join("libp2p-js"), &cache.join("libp2p-js")).await?;
         let browser = npm(&peers.join("browser"), &cache.join("browser")).await?;
