@@ -2,8 +2,11 @@
 //! router takes the other's packets for answers.
 //!
 //! This is our own. That of libp2p-dcutr 0.15 keeps an entry for each attempt for ever, dials whatever a peer names and
-//! as often as it asks, tells the addresses that were known when the circuit was opened, and has both ends of a QUIC
-//! connection be its client.
+//! as often as it asks, and tells the addresses that were known when the circuit was opened.
+//!
+//! Over QUIC the specification has who was called send bytes of no meaning and wait to be dialed. Both dial here, as
+//! rust-libp2p's do: the first packets open the routers just as well, and libp2p-quic 0.14 never forgets the addresses
+//! that it sent such bytes to.
 
 mod exchange;
 mod handler;
@@ -178,11 +181,9 @@ impl Punching {
         for (transport, addresses) in places {
             debug!(%peer, transport, ?part, ?addresses, "meeting half way");
             let options = DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(addresses);
-            let options = match (part, transport) {
-                (Part::Caller, _) => options.build(),
-                // QUIC sends what opens our router, and waits for the caller at the socket that listens.
-                (Part::Called, "quic") => options.override_role().allocate_new_port().build(),
-                (Part::Called, _) => options.override_role().build(),
+            let options = match part {
+                Part::Caller => options.build(),
+                Part::Called => options.override_role().build(),
             };
             self.dials.insert(options.connection_id(), (connection, transport));
             if let Some(relayed) = self.relayed.get_mut(&connection) {
@@ -212,6 +213,15 @@ impl Punching {
         relayed.dials = relayed.dials.saturating_sub(1);
         if !std::mem::replace(&mut relayed.met, true) {
             let peer = relayed.peer;
+            self.tell(peer, Ok(transport));
+        }
+    }
+
+    /// The other end got through to us while we dialed it.
+    fn came_to_us(&mut self, peer: PeerId, transport: &'static str) {
+        let waiting = |relayed: &&mut Relayed| relayed.peer == peer && relayed.dials > 0 && !relayed.met;
+        if let Some(relayed) = self.relayed.values_mut().find(waiting) {
+            relayed.met = true;
             self.tell(peer, Ok(transport));
         }
     }
@@ -299,6 +309,9 @@ impl NetworkBehaviour for Punching {
             FromSwarm::ConnectionEstablished(event) if !event.endpoint.is_relayed() => {
                 *self.direct.entry(event.peer_id).or_default() += 1;
                 self.met(event.connection_id);
+                if event.endpoint.is_listener() {
+                    self.came_to_us(event.peer_id, transport_name(event.endpoint.get_remote_address()));
+                }
             }
             FromSwarm::ConnectionClosed(event) if event.endpoint.is_relayed() => {
                 self.relayed.remove(&event.connection_id);
