@@ -11,6 +11,8 @@ mod ecies;
 mod enr;
 mod framing;
 mod les_message;
+mod libp2p_message;
+mod libp2p_seeds;
 mod pieces;
 mod quic_packet;
 mod rlpx_auth;
@@ -31,6 +33,7 @@ mod webtransport_seeds;
 
 pub use self::{
     discv4_packet::discv4_packet, dns_entry::dns_entry, enr::enr, framing::framing, les_message::les_message,
+    libp2p_message::libp2p_message,
     quic_packet::quic_packet, rlpx_auth::rlpx_auth, rlpx_frame::rlpx_frame, topic_message::topic_message,
     verify_answer::verify_answer, websocket_frames::websocket_frames,
     webtransport_capsules::webtransport_capsules, webtransport_headers::webtransport_headers,
@@ -40,7 +43,7 @@ pub use self::{
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("rlpx_auth", rlpx_auth),
     ("rlpx_frame", rlpx_frame),
     ("les_message", les_message),
@@ -54,4 +57,5 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("webtransport_capsules", webtransport_capsules),
     ("quic_packet", quic_packet),
     ("websocket_frames", websocket_frames),
+    ("libp2p_message", libp2p_message),
 ];

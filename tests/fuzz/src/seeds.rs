@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     discv4_seeds::discv4_packet,
+    libp2p_seeds::libp2p_message,
     rlpx_frame::hello,
     rlpx_nodes::script,
     signed::list,
@@ -53,6 +54,7 @@ fn all() -> Vec<(&'static str, Seeds)> {
         ("webtransport_capsules", webtransport_capsules()),
         ("quic_packet", quic_packet()),
         ("websocket_frames", websocket_frames()),
+        ("libp2p_message", libp2p_message()),
     ]
 }
 

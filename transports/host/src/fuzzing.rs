@@ -17,7 +17,11 @@ use libp2p::{
     identity::Keypair,
 };
 
-use crate::{HostLimits, stack, websocket};
+use crate::{
+    HostLimits, punching,
+    rendezvous::{Request, Response},
+    stack, websocket,
+};
 
 /// Bytes of the largest WebSocket frame, and of the largest message, that is taken.
 pub const MAX_WEBSOCKET_FRAME: usize = websocket::MAX_FRAME;
@@ -83,6 +87,23 @@ pub fn websocket_peers<S: Stream>() -> WebSockets<S, Peer> {
     let limits = HostLimits::default();
     let transport = stack::websocket_listeners(Streams::new(&next), &keypair, &limits);
     WebSockets::listen(next, transport.expect("noise is set up"))
+}
+
+/// Reads a message of `/libp2p/dcutr`; what was read is written so that it is read alike.
+pub fn punching_message(bytes: &[u8]) {
+    if let Some(written) = punching::read_again(bytes) {
+        assert_eq!(punching::read_again(&written), Some(written));
+    }
+}
+
+/// Reads what a rendezvous point is asked, and what it answers with at most `most` registrations.
+pub fn rendezvous_message(bytes: &[u8], most: usize) {
+    if let Ok(request) = Request::decode(bytes) {
+        assert_eq!(Request::decode(&request.encode()), Ok(request));
+    }
+    if let Ok(response) = Response::decode(bytes, most) {
+        assert_eq!(Response::decode(&response.encode(), most), Ok(response));
+    }
 }
 
 /// Takes the stream that is put in for a connection.

@@ -34,6 +34,7 @@ use libp2p::{
 use tracing::debug;
 
 use crate::convert::transport_name;
+pub(crate) use message::read_again;
 use handler::{Agreed, Begin, Handler, Part};
 
 /// Times that a meeting is arranged for one relayed connection.

@@ -36,6 +36,7 @@ pub(crate) use handler::Ask;
 use handler::Handler;
 pub use limits::RendezvousLimits;
 pub use message::{Malformed, RendezvousStatus};
+pub(crate) use message::{Request, Response};
 pub use renewal::Renewal;
 use server::Asker;
 pub(crate) use server::Server;

@@ -65,6 +65,11 @@ impl Message {
     }
 }
 
+/// What is read of `bytes`, written again; for fuzzing.
+pub(crate) fn read_again(bytes: &[u8]) -> Option<Vec<u8>> {
+    Some(Message::decode(bytes).ok()?.encode())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
