@@ -12,7 +12,7 @@ use alloy_eip2124::ForkFilter;
 use causeway_pool::{
     Connected, Dial, Failure, Named, Pool, PoolConfig, PoolEvent, Role, Source, Summary, Value,
 };
-use causeway_records::{Multiaddr, Reach, Record, dns_tree::Link};
+use causeway_records::{Contents, Multiaddr, Reach, Record, dns_tree::Link};
 use causeway_wire::{ForkId, NodeKey, Stack};
 use secp256k1::SecretKey;
 use tokio::{
@@ -36,18 +36,6 @@ const REPORTS: usize = 256;
 
 /// Events kept for a listener that is slow; older ones it misses.
 const EVENTS: usize = 256;
-
-/// How our addresses come to be known to others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Nat {
-    /// Those that enough peers see us at.
-    #[default]
-    Any,
-    /// Only those that we are bound to.
-    None,
-    /// The user says.
-    Fixed(std::net::IpAddr),
-}
 
 /// Where peers are looked for.
 pub struct Looking {
@@ -96,8 +84,6 @@ pub struct DiscoveryConfig {
     pub named: Vec<(Named, Source)>,
     /// Our record.
     pub own: OwnRecord,
-    /// How our addresses come into it.
-    pub nat: Nat,
     /// Where peers are remembered between runs.
     pub peers_file: Option<PathBuf>,
     /// Where to look for more; `None`: only those named.
@@ -144,6 +130,8 @@ pub enum Report {
     Addresses(NodeKey, Role, Vec<Multiaddr>),
     /// Our head passed a fork.
     Chain(ForkFilter, ForkId),
+    /// Where we are reached, as our record is to say it: of these contents all but the chain and what is served.
+    Endpoints(Contents),
 }
 
 /// What there is to see.
@@ -184,7 +172,7 @@ impl Discovery {
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<(Self, mpsc::Receiver<Order>), DiscoveryError> {
-        let DiscoveryConfig { pool: pool_config, forks, named, own, nat, peers_file, looking } = config;
+        let DiscoveryConfig { pool: pool_config, forks, named, own, peers_file, looking } = config;
         let dials_at_once = pool_config.dials_at_once;
         let (messages, inbox) = mpsc::channel(REPORTS);
         // Room for every dial that may be under way, for as many farewells, and for one search.
@@ -209,7 +197,7 @@ impl Discovery {
         let (udp, topics) = (sources.udp.clone(), sources.topics.clone());
         let handle = Self { messages, events: events.clone(), record, udp, topics };
         let task =
-            Task { pool, own, nat, peers_file, sources, inbox, orders, events, dirty: false, unsaved: false };
+            Task { pool, own, peers_file, sources, inbox, orders, events, dirty: false, unsaved: false };
         tasks.spawn(task.run(stop).instrument(info_span!("discovery")));
         Ok((handle, taken))
     }

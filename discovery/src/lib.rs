@@ -14,7 +14,7 @@ mod topics;
 pub mod udp;
 
 pub use bootstrap::{bootnodes, dns_lists};
-pub use discovery::{Discovery, DiscoveryConfig, DiscoveryError, Looking, Nat, Order, Report, View};
+pub use discovery::{Discovery, DiscoveryConfig, DiscoveryError, Looking, Order, Report, View};
 pub use dns::{DnsClient, DnsClientError, DnsLists, Pace, Reading, Trees};
 pub use own_record::{OwnRecord, now_millis, read_record};
 pub use topics::{TOPICS_PROTOCOL, TopicStats, Topics, TopicsConfig};

@@ -10,8 +10,8 @@ use std::{
 use alloy_eip2124::{ForkFilter, ForkFilterKey, Head};
 use alloy_primitives::B256;
 use causeway_discovery::{
-    Bootnode, Discovery, DiscoveryConfig, Looking, Nat, Order, OwnRecord, Sockets, TOPICS_PROTOCOL,
-    TalkRegistry, TopicStats, Topics, TopicsConfig, Udp, UdpConfig, UdpLimits,
+    Bootnode, Discovery, DiscoveryConfig, Looking, Order, OwnRecord, Sockets, TOPICS_PROTOCOL, TalkRegistry,
+    TopicStats, Topics, TopicsConfig, Udp, UdpConfig, UdpLimits,
     udp::{PROTOCOL_ID, Rate, TalkLimits},
 };
 use causeway_pool::PoolConfig;
@@ -349,7 +349,6 @@ impl Relay {
             forks: forks(),
             named: Vec::new(),
             own: OwnRecord::new(secret_key, contents(port), None).expect("signed"),
-            nat: Nat::None,
             peers_file: None,
             looking: Some(looking),
         };

@@ -28,6 +28,7 @@ use crate::{
     mapping::{self, PortMapping},
     peering::{self, Listeners, Peering},
     ports::{Ports, transports_config},
+    reachability::{Watch, Watched},
     record,
 };
 
@@ -173,19 +174,29 @@ impl Relay {
                 warn!(%error, "the lists are not read again");
             }
         });
-        let (nat, allow_private) = (peering.nat, peering.reach == Reach::Local);
+        let (nat, outside) = (peering.nat, peering.reach);
         let listeners = Listeners { transports: &transports, ports, secret_key };
         let (discovery, orders, udp) = peering.start(&spec, checkpoint, listeners, &tasks, &stop).await?;
         let enode = record::enode(&transports);
         let wishes = mapping::wishes(transports.devp2p_addr(), udp, &transports.multiaddrs());
-        let mapping = PortMapping::start(nat, wishes, allow_private);
+        let mapping = PortMapping::start(nat, wishes, outside == Reach::Local);
+        let watch = Watch {
+            transports: transports.clone(),
+            discovery: discovery.clone(),
+            mapping: mapping.status(),
+            nat,
+            reach: outside,
+            udp,
+        };
+        let (reached, watching) = watch.start(stop.clone());
+        tasks.spawn(watching.instrument(info_span!("reachability")));
         let nodes = Arc::new(FullNodes::new(client_config(&spec, spec.genesis.timestamp), tasks.clone()));
         let state = Arc::new(http::State::new(
             Arc::clone(&spec),
             Arc::clone(&nodes),
             transports.clone(),
             discovery.clone(),
-            mapping.status(),
+            reached.clone(),
             tasks.clone(),
             stop.clone(),
         ));
@@ -195,6 +206,7 @@ impl Relay {
             nodes,
             transports: transports.clone(),
             discovery: discovery.clone(),
+            reached,
             state: Arc::clone(&state),
             stop: stop.clone(),
             tasks: tasks.clone(),
@@ -242,6 +254,7 @@ struct House {
     nodes: Arc<FullNodes>,
     transports: Transports,
     discovery: Discovery,
+    reached: Watched,
     state: Arc<http::State>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -302,12 +315,11 @@ impl House {
         let inbound =
             crate::inbound::tell(self.transports.clone(), self.discovery.clone(), self.stop.clone());
         self.tasks.spawn(inbound);
-        let told = record::tell_libp2p(self.transports.clone(), self.discovery.record(), self.stop.clone());
-        self.tasks.spawn(told);
         let rendezvous = crate::rendezvous::Rendezvous {
             transports: self.transports.clone(),
             discovery: self.discovery.clone(),
             namespace: crate::rendezvous::namespace(&self.spec),
+            told: self.reached.told(),
             search,
         };
         self.tasks.spawn(rendezvous.run(self.stop.clone()));

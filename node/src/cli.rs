@@ -71,6 +71,10 @@ pub(crate) enum Command {
     Health(HealthArgs),
     /// The peers of a running relay on this machine: who is connected, being dialed, remembered.
     Peers(PeersArgs),
+    /// Whether others reach this node, how, and what to do if not: asks a running relay on this machine, or looks by
+    /// itself if none runs. Exit code 0 if it is reached directly or by hole punching, 1 if only through relays, 2 if
+    /// not at all or if that is not known.
+    Netcheck(NetcheckArgs),
     /// Node records (EIP-778): shows ours, reads another's, makes one.
     #[command(subcommand)]
     Enr(EnrCommand),
@@ -190,6 +194,23 @@ pub(crate) struct PeersArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `causeway netcheck`
+#[derive(Debug, Args)]
+pub(crate) struct NetcheckArgs {
+    /// Where status and health listen.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8688", env = "CAUSEWAY_PROBE__ADDR")]
+    pub(crate) probe: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Which protocols the router is asked in, where no relay runs.
+    #[arg(long, value_name = "any|none|upnp|pmp|pcp", default_value = "any", env = "CAUSEWAY_NAT")]
+    pub(crate) nat: Nat,
+    /// Which ports are looked at, where no relay runs.
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
 }
 
 /// `causeway dev`

@@ -21,19 +21,17 @@ use axum::{
 };
 use causeway_bridge::{Counts, Follower, FullNodes};
 use causeway_discovery::Discovery;
-use causeway_mapping::MappingStatus;
 use causeway_pool::PoolEvent;
 use causeway_transports::{Connected, Transports, peer_id_text};
 use causeway_verify::ChainSpec;
 use causeway_wire::Heartbeat;
 use futures::{Stream, stream};
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpListener,
-    sync::{broadcast::error::RecvError, watch},
-};
+use tokio::{net::TcpListener, sync::broadcast::error::RecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
+
+use crate::reachability::Watched;
 
 /// What status and health are told from.
 #[derive(Debug)]
@@ -42,7 +40,7 @@ pub(crate) struct State {
     nodes: Arc<FullNodes>,
     transports: Transports,
     discovery: Discovery,
-    mapping: watch::Receiver<MappingStatus>,
+    reached: Watched,
     tasks: TaskTracker,
     serving: OnceLock<(Arc<Follower>, Arc<Counts>)>,
     draining: AtomicBool,
@@ -57,12 +55,12 @@ impl State {
         nodes: Arc<FullNodes>,
         transports: Transports,
         discovery: Discovery,
-        mapping: watch::Receiver<MappingStatus>,
+        reached: Watched,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
         let (serving, draining) = (OnceLock::new(), AtomicBool::new(false));
-        Self { spec, nodes, transports, discovery, mapping, tasks, serving, draining, stop }
+        Self { spec, nodes, transports, discovery, reached, tasks, serving, draining, stop }
     }
 
     /// The chain is there and light peers are served from now on.
@@ -120,7 +118,7 @@ impl State {
             "refused": count(Counts::refused),
             "tasks": self.tasks.len(),
             "connections": self.transports.counts().sessions(),
-            "mappings": crate::mapping::objects(&self.mapping.borrow(), None),
+            "reachability": self.reached.object(),
             "libp2pRestarts": self.transports.restarts(),
         })
     }
@@ -199,6 +197,10 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
     let router = Router::new()
         .route("/status", get(|Extract(state): Extract<Arc<State>>| async move { Json(state.status()) }))
         .route("/peers", get(|Extract(state): Extract<Arc<State>>| async move { Json(state.peers().await) }))
+        .route(
+            "/reachability",
+            get(|Extract(state): Extract<Arc<State>>| async move { Json(state.reached.object()) }),
+        )
         .route("/events", get(events))
         .route("/livez", get(|| async { Json(json!({ "ok": true })) }))
         .route("/startupz", get(|| async { Json(json!({ "ok": true })) }))

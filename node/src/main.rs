@@ -18,7 +18,9 @@ mod network;
 mod page;
 mod peering;
 mod ports;
+mod reachability;
 mod record;
+mod relays;
 mod rendezvous;
 mod telemetry;
 
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
             Command::Light(args) => commands::light::run(args).await,
             Command::Health(args) => commands::health::run(args).await,
             Command::Peers(args) => commands::peers::run(args).await,
+            Command::Netcheck(args) => commands::netcheck::run(args).await,
             Command::Enr(command) => commands::enr::run(command),
             Command::Dns(command) => commands::dns::run(command).await,
         }

@@ -92,7 +92,7 @@ impl Peering {
         // No head is known yet: a node that is behind is compatible with all that are ahead (EIP-2124).
         let number = checkpoint.map_or(spec.genesis.number, |(number, _)| number);
         let eth = spec.fork_id(number, spec.genesis.timestamp);
-        let contents = record::contents(transports, eth, udp.map(|addr| addr.port()), nat);
+        let contents = record::contents(transports, eth, udp, nat);
         let file = datadir.as_deref().map(record::default_file);
         let own = OwnRecord::new(secret_key, contents, file).context("signing our node record")?;
         let me = transports.node_key();
@@ -120,11 +120,6 @@ impl Peering {
             forks: spec.fork_filter(number, spec.genesis.timestamp),
             named,
             own,
-            nat: match nat {
-                Nat::Map(_) => causeway_discovery::Nat::Any,
-                Nat::None => causeway_discovery::Nat::None,
-                Nat::Fixed(ip) => causeway_discovery::Nat::Fixed(ip),
-            },
             peers_file: datadir.map(|datadir| datadir.join("peers.json")),
             looking,
         };

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::bail;
+use causeway_reachability::{Place, Transport};
 use causeway_transports::{CertificateFiles, DialGuard, Limits, Lists, SecureWebSocket, TransportsConfig};
 use causeway_wire::les::Version;
 use secp256k1::SecretKey;
@@ -47,6 +48,20 @@ impl Ports {
     /// Where status and health listen.
     pub(crate) fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// What listens where, without the secure WebSocket.
+    pub(crate) fn listeners(&self) -> [Place; 7] {
+        let at = |transport, port| Place { transport, addr: SocketAddr::new(self.addr, port) };
+        [
+            at(Transport::Devp2p, self.devp2p),
+            at(Transport::Discovery, self.devp2p),
+            at(Transport::Tcp, self.libp2p),
+            at(Transport::Quic, self.libp2p),
+            at(Transport::Ws, self.ws),
+            at(Transport::WebTransport, self.webtransport),
+            at(Transport::WebRtcDirect, self.webrtc),
+        ]
     }
 
     /// The port of devp2p that was asked for.

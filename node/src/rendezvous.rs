@@ -8,13 +8,11 @@ use causeway_records::{Multiaddr, Record};
 use causeway_transports::{RendezvousLimits, Renewal, Transports};
 use causeway_verify::ChainSpec;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
-
-use crate::record;
 
 /// How long a registration is to live.
 const TIME_TO_LIVE: Duration = Duration::from_secs(2 * 3600);
@@ -49,11 +47,18 @@ pub(crate) fn limits(spec: &ChainSpec) -> RendezvousLimits {
     }
 }
 
+/// Of our addresses those that nodes dial: with a certificate's hash they are for browsers, and long.
+fn registered(told: &[String]) -> Vec<String> {
+    told.iter().filter(|address| !address.contains("/certhash/")).cloned().collect()
+}
+
 /// The client's task.
 pub(crate) struct Rendezvous {
     pub(crate) transports: Transports,
     pub(crate) discovery: Discovery,
     pub(crate) namespace: String,
+    /// Where libp2p peers reach us.
+    pub(crate) told: watch::Receiver<Vec<String>>,
     /// Told when further peers are wanted.
     pub(crate) search: Arc<Notify>,
 }
@@ -67,11 +72,10 @@ struct Server {
 
 impl Rendezvous {
     /// Runs until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut servers: BTreeMap<String, Server> = BTreeMap::new();
-        let mut record = self.discovery.record();
         loop {
-            let ours = record::libp2p_addresses(&record.borrow_and_update());
+            let ours = registered(&self.told.borrow_and_update());
             let relays = self.relays().await;
             servers.retain(|server, _| relays.contains(server));
             for relay in relays {
@@ -90,7 +94,7 @@ impl Rendezvous {
                 () = stop.cancelled() => return,
                 () = self.search.notified() => {}
                 () = sleep_until(Instant::now() + LOOK) => {}
-                changed = record.changed() => match changed {
+                changed = self.told.changed() => match changed {
                     // What was registered says something else now.
                     Ok(()) => servers.values_mut().for_each(|server| server.renewal = Renewal::new(Instant::now())),
                     Err(_) => return,

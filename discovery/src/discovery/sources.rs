@@ -13,7 +13,7 @@ use tracing::warn;
 use super::{DiscoveryError, Looking};
 use crate::{
     DnsClient, DnsLists, Pace, Topics, TopicsConfig,
-    udp::{External, Found, PROTOCOL_ID, Udp, UdpConfig, UdpLimits},
+    udp::{Found, PROTOCOL_ID, Udp, UdpConfig, UdpLimits},
 };
 
 /// Where peers come from.
@@ -22,7 +22,6 @@ pub(super) struct Sources {
     pub(super) udp: Option<Udp>,
     pub(super) found: Option<mpsc::Receiver<Found>>,
     pub(super) listed: Option<mpsc::Receiver<Record>>,
-    pub(super) external: Option<watch::Receiver<External>>,
     pub(super) topics: Option<Topics>,
     pub(super) advertised: Option<mpsc::Receiver<Record>>,
 }
@@ -63,8 +62,7 @@ impl Sources {
             topics.iter().for_each(|topics| topics.offer(record));
         }
         let listed = if lists.is_empty() { None } else { read_lists(lists, name_server, tasks, stop) };
-        let external = Some(udp.external());
-        Ok(Self { udp: Some(udp), found: Some(found), listed, external, topics, advertised })
+        Ok(Self { udp: Some(udp), found: Some(found), listed, topics, advertised })
     }
 }
 
@@ -98,20 +96,6 @@ pub(super) async fn next<T>(source: &mut Option<mpsc::Receiver<T>>) -> Option<T>
             Some(item) => Some(item),
             None => {
                 *source = None;
-                std::future::pending().await
-            }
-        },
-        None => std::future::pending().await,
-    }
-}
-
-/// Our addresses, when others agree on them.
-pub(super) async fn confirmed(external: &mut Option<watch::Receiver<External>>) -> Option<External> {
-    match external {
-        Some(watch) => match watch.changed().await {
-            Ok(()) => Some(*watch.borrow_and_update()),
-            Err(_) => {
-                *external = None;
                 std::future::pending().await
             }
         },

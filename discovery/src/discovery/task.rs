@@ -8,7 +8,7 @@ use std::{
 };
 
 use causeway_pool::{Memory, Pool, PoolEvent, Source};
-use causeway_records::Record;
+use causeway_records::{Contents, Record};
 use causeway_wire::NodeKey;
 use tokio::{
     sync::{broadcast, mpsc},
@@ -18,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Message, Nat, Order, Report, View,
-    sources::{Sources, confirmed, next},
+    Message, Order, Report, View,
+    sources::{Sources, next},
 };
 use crate::{
     OwnRecord,
     own_record::replace,
-    udp::{External, Found, Udp},
+    udp::{Found, Udp},
 };
 
 /// How often what was learned of peers is written to disk.
@@ -40,7 +40,6 @@ const MAX_FILE: u64 = 4 * 1024 * 1024;
 pub(super) struct Task {
     pub(super) pool: Pool,
     pub(super) own: OwnRecord,
-    pub(super) nat: Nat,
     pub(super) peers_file: Option<PathBuf>,
     pub(super) sources: Sources,
     pub(super) inbox: mpsc::Receiver<Message>,
@@ -73,7 +72,6 @@ impl Task {
                     }
                 },
                 () = until(due) => {}
-                Some(external) = confirmed(&mut self.sources.external) => self.learn_address(external),
                 Some(found) = next(&mut self.sources.found) => self.take(found),
                 Some(record) = next(&mut self.sources.listed) => self.take_listed(record),
                 Some(record) = next(&mut self.sources.advertised) => self.take_record(record, Source::Discv5),
@@ -138,6 +136,10 @@ impl Task {
                 self.pool.set_forks(forks);
                 self.change_record(|contents| contents.eth = Some(eth));
             }
+            Report::Endpoints(endpoints) => self.change_record(|contents| {
+                let Contents { eth, les, snap, .. } = *contents;
+                *contents = Contents { eth, les, snap, ..endpoints };
+            }),
         }
     }
 
@@ -178,25 +180,7 @@ impl Task {
         self.take_record(record, Source::Dns);
     }
 
-    /// Peers agree on our address, or do not any more.
-    fn learn_address(&mut self, external: External) {
-        if self.nat != Nat::Any {
-            return;
-        }
-        info!(v4 = ?external.v4, v6 = ?external.v6, "peers see us there");
-        self.change_record(|contents| {
-            if let Some(addr) = external.v4 {
-                contents.ip = Some(*addr.ip());
-                contents.udp = Some(addr.port());
-            }
-            if let Some(addr) = external.v6 {
-                contents.ip6 = Some(*addr.ip());
-                contents.udp6 = Some(addr.port());
-            }
-        });
-    }
-
-    fn change_record(&mut self, change: impl FnOnce(&mut causeway_records::Contents)) {
+    fn change_record(&mut self, change: impl FnOnce(&mut Contents)) {
         if let Err(error) = self.own.update(change) {
             warn!(%error, "our node record cannot be signed anew; the old one stays");
         }

@@ -5,6 +5,7 @@ pub(crate) mod dns;
 pub(crate) mod enr;
 pub(crate) mod health;
 pub(crate) mod light;
+pub(crate) mod netcheck;
 pub(crate) mod peers;
 pub(crate) mod run;
 
