@@ -4,13 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use causeway_records::{Contents, Multiaddr, Part};
 
-use crate::{Evidence, Family, Finding, Outcome, Place, Reachability, Telling, Transport};
+use crate::{Confidence, Evidence, Family, Finding, Outcome, Place, Reachability, Telling, Transport};
 
 /// Most addresses that identify tells: as many as the host takes.
 pub const MAX_TOLD: usize = 16;
 
 /// Most addresses through relays among them.
 const MAX_RELAYED: usize = 4;
+
+/// Most addresses through one relay.
+const MAX_OF_RELAY: usize = 2;
 
 /// How our addresses come to be known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,6 +112,8 @@ pub fn tell(own: &Own, found: &Reachability, evidence: &Evidence) -> Told {
     endpoints.udp = endpoints.udp.or(endpoints.udp6);
     endpoints.multiaddrs = own.named.clone();
     endpoints.multiaddrs.extend(v4.websocket.into_iter().chain(v6.websocket));
+    let needs_none = found.state.is_direct() && found.confidence > Confidence::Low;
+    endpoints.relays = if needs_none { Vec::new() } else { look.relayed() };
     let libp2p = look.libp2p(&endpoints, [v4.ip, v6.ip]);
     Told { endpoints, libp2p }
 }
@@ -254,10 +259,21 @@ impl Look<'_> {
             .partition(|(transport, _)| matches!(transport, Transport::Quic | Transport::Tcp));
         first.into_iter().for_each(|(_, address)| push(address));
         endpoints.multiaddrs.iter().for_each(|address| push(format!("{address}{id}")));
-        let relayed = self.evidence.reservations.iter().flat_map(|hop| &hop.addresses);
-        relayed.take(MAX_RELAYED).for_each(|address| push(address.clone()));
+        self.relayed().iter().for_each(|address| push(address.to_string()));
         rest.into_iter().for_each(|(_, address)| push(address));
         told
+    }
+
+    /// Where others reach us through relays that they can reach, too; of each relay a few.
+    fn relayed(&self) -> Vec<Multiaddr> {
+        let each = self.evidence.reservations.iter().map(|hop| {
+            let read = hop.addresses.iter().filter_map(|text| text.parse::<Multiaddr>().ok());
+            let usable = read.filter(|address| {
+                address.relay().is_some() && address.ip().is_none_or(|ip| self.evidence.is_outside(ip))
+            });
+            usable.take(MAX_OF_RELAY)
+        });
+        each.flatten().take(MAX_RELAYED).collect()
     }
 
     /// Where a libp2p listener is told to be.

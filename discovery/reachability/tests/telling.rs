@@ -74,6 +74,11 @@ fn verdict(transport: Transport, addr: ([u8; 4], u16), reachable: bool) -> Verdi
     Verdict { place, reachable, confirmations: 2, at: now() }
 }
 
+/// Our address through a relay.
+fn through(ip: &str) -> String {
+    format!("/ip4/{ip}/udp/1/quic-v1/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N/p2p-circuit{ID}")
+}
+
 #[test]
 fn while_nothing_is_known_our_ports_are_told_where_peers_see_us() {
     let mut own = own();
@@ -143,15 +148,30 @@ fn what_nobody_reaches_is_not_told_and_what_a_relay_keeps_is() {
         verdict(Transport::Quic, ([8, 8, 4, 4], 30314), false),
         verdict(Transport::Tcp, ([8, 8, 4, 4], 30314), false),
     ];
-    let through = format!("/ip4/9.9.9.9/udp/1/quic-v1{ID}/p2p-circuit{ID}");
-    evidence.reservations = vec![Hop { relay: "R".to_owned(), addresses: vec![through.clone()] }];
+    let through = through("9.9.9.9");
+    let addresses = vec![through.clone(), "nonsense".to_owned(), self::through("192.168.1.99")];
+    evidence.reservations = vec![Hop { relay: "R".to_owned(), addresses }];
 
     let told = tell(&own, &judge(&evidence), &evidence);
 
     assert_eq!((told.endpoints.quic, told.endpoints.tcp), (None, None));
     assert_eq!((told.endpoints.ip, told.endpoints.udp), (Some([8, 8, 4, 4].into()), Some(30313)));
     assert!(told.endpoints.multiaddrs.is_empty());
-    assert_eq!(told.libp2p, [through]);
+    assert_eq!(told.libp2p, [through.clone()]);
+    assert_eq!(told.endpoints.relays, [through.parse().expect("multiaddr")]);
+}
+
+#[test]
+fn the_record_has_no_relays_where_others_came_through_directly() {
+    let (own, mut evidence) = (own(), home());
+    evidence.reservations = vec![Hop { relay: "R".to_owned(), addresses: vec![through("9.9.9.9")] }];
+    assert_eq!(tell(&own, &judge(&evidence), &evidence).endpoints.relays.len(), 1);
+    evidence.verdicts = vec![verdict(Transport::Quic, ([8, 8, 4, 4], 30314), true)];
+
+    let told = tell(&own, &judge(&evidence), &evidence);
+
+    assert!(told.endpoints.relays.is_empty());
+    assert!(told.libp2p.contains(&through("9.9.9.9")));
 }
 
 #[test]
@@ -224,11 +244,12 @@ fn each_family_has_its_own_ports() {
 fn however_many_relays_there_are_no_more_is_told_than_identify_holds() {
     let (mut own, mut evidence) = (own(), home());
     own.seen = vec![([8, 8, 4, 4], 30313).into()];
-    let hop = |n: usize| Hop { relay: n.to_string(), addresses: vec![format!("/relayed/{n}"); 3] };
+    let hop = |n: usize| Hop { relay: n.to_string(), addresses: vec![through(&format!("9.9.9.{n}")); 3] };
     evidence.reservations = (0..40).map(hop).collect();
 
     let told = tell(&own, &judge(&evidence), &evidence).libp2p;
 
     assert!(told.len() <= MAX_TOLD);
+    assert!(told.contains(&through("9.9.9.1")));
     assert!(told.contains(&format!("/ip4/8.8.4.4/udp/30314/quic-v1{ID}")));
 }
