@@ -183,6 +183,7 @@ struct Counters {
 
 enum Command {
     Search,
+    LookFor(B256),
     Add(Box<Record>),
 }
 
@@ -219,6 +220,12 @@ impl Udp {
     /// Begins a random lookup on each protocol that has none under way. What it finds is reported as it comes.
     pub fn search(&self) {
         let _ = self.shared.commands.try_send(Command::Search); // if full, the driver has enough to do
+    }
+
+    /// Begins a lookup of one node on discv5, by its id. It is reported like all that are found, as soon as anybody
+    /// tells its record; if nobody did, the lookup is to be begun again, as the tables fill.
+    pub fn look_for(&self, node: B256) {
+        let _ = self.shared.commands.try_send(Command::LookFor(node)); // if full, the driver has enough to do
     }
 
     /// Tells of a node, from a list in the DNS or an earlier run. It enters the tables if it answers.

@@ -68,6 +68,8 @@ pub(super) struct Driver {
     lookup: Lookup,
     /// Nodes asked for those far from them since the last search; none is asked once there are enough.
     asked_far: HashSet<NodeId>,
+    /// Nodes that are being looked for by their ids.
+    looking_for: HashSet<B256>,
     early_searches: u32,
     next_early: Instant,
     pending: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -89,6 +91,8 @@ enum Lookup {
 /// Something asked of discv5 has ended.
 enum Done {
     Lookup(Vec<Enr>),
+    /// One node was looked for.
+    LookedFor(B256, Vec<Enr>),
     /// What one node knows far from itself.
     Far(Vec<Enr>),
     Visit(Enr, Option<discv5::service::Pong>),
@@ -160,6 +164,7 @@ impl Driver {
             next_turn: Instant::now() + TURN,
             lookup: Lookup::Never,
             asked_far: HashSet::new(),
+            looking_for: HashSet::new(),
             early_searches,
             next_early: Instant::now() + asking::EARLY_PAUSE,
             pending: FuturesUnordered::new(),
@@ -246,6 +251,7 @@ impl Driver {
                     discv4.search();
                 }
             }
+            Command::LookFor(node) => self.look_for(node),
             Command::Add(record) => self.add(&record),
         }
     }

@@ -64,6 +64,48 @@ async fn a_bootnode_that_comes_late_is_asked_though_another_node_is_known() {
     }
 }
 
+/// A node without an address of its own, as a light peer is, looks for one by its id.
+#[tokio::test]
+async fn one_node_is_found_by_its_id() {
+    let bootnode = Node::start(30, Speaks::Discv5, Vec::new()).await;
+    let mut others = Vec::new();
+    for number in 31..38 {
+        others.push(Node::start(number, Speaks::Discv5, bootnode.as_record()).await);
+    }
+    let wanted = others[6].id();
+    let secret = SecretKey::from_secret_bytes([39; 32]).expect("valid secret");
+    let record = Record::sign(&secret, 1, &Contents::default()).expect("fits").record;
+    let sockets = Sockets::bind(SocketAddr::new(LOCAL4, 0)).expect("a port");
+    let (_sender, receiver) = watch::channel(record);
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let mut config = config(secret, sockets, receiver, Speaks::Discv5);
+    config.bootnodes = bootnode.as_record();
+
+    let (udp, mut found) =
+        Udp::start(config, TalkRegistry::new(), &tasks, stop.clone()).await.expect("it starts");
+    let looking = async {
+        let mut again = tokio::time::interval(std::time::Duration::from_millis(500));
+        loop {
+            tokio::select! {
+                _ = again.tick() => udp.look_for(wanted),
+                node = found.recv() => {
+                    let record = node.expect("it runs").record.expect("discv5 has it");
+                    if record.node_id() == wanted {
+                        return;
+                    }
+                }
+            }
+        }
+    };
+    soon(looking).await;
+
+    stop.cancel();
+    tasks.close();
+    soon(tasks.wait()).await;
+    bootnode.end().await;
+    end_all(others).await;
+}
+
 #[tokio::test]
 async fn two_nodes_find_each_other_by_discv5() {
     two_meet(LOCAL4, [1, 2], Speaks::Discv5, Source::Discv5).await;

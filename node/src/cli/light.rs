@@ -10,8 +10,8 @@ use super::{NetworkArgs, parse_number};
 /// `causeway light`
 #[derive(Debug, Args)]
 pub(crate) struct LightArgs {
-    /// A multiaddr (/ip4/…/p2p/…), an enode (enode://…), a node record (enr:…) or a list of them in the DNS
-    /// (enrtree://…).
+    /// A multiaddr (/ip4/…/p2p/…), an enode (enode://…), a node record (enr:…), a list of them in the DNS
+    /// (enrtree://…), or the PeerId of a node that is to be looked for (16Uiu2…).
     pub(crate) address: String,
     /// What to read.
     #[command(subcommand)]
@@ -26,10 +26,16 @@ pub(crate) struct LightArgs {
     /// enough of them signed.
     #[arg(long, global = true, value_name = "KEY", value_delimiter = ',')]
     pub(crate) trusted: Vec<String>,
+    /// Where to begin to look for a PeerId, as node records or enode URLs; the network's own unless given.
+    #[arg(long, global = true, value_name = "ENR|ENODE", value_delimiter = ',')]
+    pub(crate) bootnodes: Vec<String>,
+    /// Lists of node records in the DNS in which a PeerId is looked for; the network's own unless given.
+    #[arg(long = "dns", global = true, value_name = "ENRTREE", value_delimiter = ',')]
+    pub(crate) lists: Vec<String>,
     /// Name server to ask in place of the system's, for enrtree://….
     #[arg(long = "dns.server", global = true, value_name = "IP:PORT", env = "CAUSEWAY_DNS__SERVER")]
     pub(crate) name_server: Option<SocketAddr>,
-    /// Dial private and loopback addresses that a list names, too.
+    /// Dial private and loopback addresses that others name, too.
     #[arg(long = "discovery.local", global = true)]
     pub(crate) local: bool,
     /// Percent of the trusted full nodes that must agree.
@@ -94,7 +100,8 @@ pub(crate) enum LightCommand {
         /// Its bytes, hex.
         raw: Bytes,
     },
-    /// Prints each new head until Ctrl-C.
+    /// Prints each new head until Ctrl-C; with --json also how the session goes, whenever that changes. A session
+    /// that is lost is sought until there is one again.
     Watch,
     /// A header by number with a proof from the canonical hash trie.
     Cht {

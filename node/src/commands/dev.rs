@@ -23,7 +23,7 @@ use crate::{
     app::{self, Relay, RelayConfig},
     cli::{BlockArg, DevArgs, Nat, Profile},
     identity,
-    light::{LightConfig, LightPeer, Server},
+    light::{LightConfig, LightPeer, Server, Whereabouts},
     page,
     peering::Peering,
     ports::{self, Ports},
@@ -162,7 +162,7 @@ async fn check(
     let sample = full_node.backend.sample().context("the embedded chain has no transaction yet")?;
     print_line(&format!("light peer over {name}: {multiaddr}"));
     let begun = Instant::now();
-    let server = Server::parse(&multiaddr, None, Reach::Local)?;
+    let server = Server::parse(&multiaddr, Whereabouts::default(), Reach::Local)?;
     let peer = LightPeer::connect(&server, LightConfig::new(Arc::clone(spec))).await?;
     let line = |what: &str, begun: Instant, object: &Value, told: String| {
         let took = begun.elapsed().as_secs_f64() * 1000.0;

@@ -5,7 +5,8 @@ use std::{process::ExitCode, str::FromStr, sync::Arc, time::Duration};
 use alloy_primitives::B512;
 use anyhow::{Context, bail};
 use causeway_bridge::{Link, Path};
-use causeway_records::{Enode, Reach};
+use causeway_discovery::Bootnode;
+use causeway_records::{Enode, Reach, dns_tree};
 use causeway_transports::read_roots;
 use causeway_verify::Quorum;
 use causeway_wire::NodeKey;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use super::{explain, print_line, stop_signal};
 use crate::{
     cli::{BlockArg, LightArgs, LightCommand},
-    light::{LightConfig, LightPeer, Server},
+    light::{LightConfig, LightPeer, Server, Whereabouts},
     network,
 };
 
@@ -25,7 +26,7 @@ use crate::{
 pub(crate) async fn run(args: LightArgs) -> anyhow::Result<ExitCode> {
     let spec = Arc::new(network::chain_spec(&args.network)?);
     let reach = if args.local { Reach::Local } else { Reach::Public };
-    let server = Server::parse(&args.address, args.name_server, reach)?;
+    let server = Server::parse(&args.address, whereabouts(&args)?, reach)?;
     let quorum = quorum(&args.trusted, args.fraction)?;
     let trusted_roots = match &args.tls_root {
         Some(file) => read_roots(file).context("--tls.root")?,
@@ -136,6 +137,25 @@ fn event(link: &Link) -> anyhow::Result<Value> {
         Link::Down => json!({ "schema": 1, "event": "lost" }),
         Link::Over(why) => bail!("{why}"),
     })
+}
+
+/// Where a PeerId is looked for: where the user says, else where everybody on a built-in network begins.
+fn whereabouts(args: &LightArgs) -> anyhow::Result<Whereabouts> {
+    let network = args.network.network.as_str();
+    let (bootnodes, lists): (Vec<&str>, Vec<&str>) = if args.bootnodes.is_empty() && args.lists.is_empty() {
+        (causeway_discovery::bootnodes(network).to_vec(), causeway_discovery::dns_lists(network).to_vec())
+    } else {
+        (args.bootnodes.iter().map(String::as_str).collect(), args.lists.iter().map(String::as_str).collect())
+    };
+    let bootnodes = bootnodes
+        .into_iter()
+        .map(|text| Bootnode::from_str(text).with_context(|| format!("--bootnodes {text}")))
+        .collect::<Result<_, _>>()?;
+    let lists = lists
+        .into_iter()
+        .map(|text| dns_tree::Link::from_str(text).with_context(|| format!("--dns {text}")))
+        .collect::<Result<_, _>>()?;
+    Ok(Whereabouts { bootnodes, lists, name_server: args.name_server })
 }
 
 fn quorum(trusted: &[String], fraction: u8) -> anyhow::Result<Option<Quorum>> {

@@ -1,11 +1,13 @@
 //! A verifying light peer: one session at a time, its own header chain, every answer checked here.
 
+mod finding;
 pub(crate) mod json;
 mod race;
 pub(crate) mod read;
 mod server;
 
 use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -20,11 +22,14 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use self::server::Met;
-pub(crate) use self::server::Server;
+pub(crate) use self::server::{Server, Whereabouts};
 use crate::{app, dialing, identity, ports};
 
 /// How long the goodbye may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A free port on every address.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Bytes of verified answers that a light peer keeps.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -82,12 +87,19 @@ impl LightPeer {
         config.dial_guard = server.dial_guard();
         config.limits.libp2p.heartbeat = interval;
         config.trusted_roots = trusted_roots;
+        if server.may_be_relayed() {
+            // Where the direct connections come in that follow a relayed one. Nobody else is served: there is no
+            // owner of sessions that others open.
+            config.libp2p_tcp = Some(ANY);
+            config.libp2p_quic = Some(ANY);
+        }
         let (transports, _) = Transports::start(config).await.context("starting the network stacks")?;
         let tasks = TaskTracker::new();
         let mut client = app::client_config(&spec, spec.genesis.timestamp);
         client.heartbeat = (interval != heartbeat::DEFAULT).then_some(interval.as_secs());
         let nodes = Arc::new(FullNodes::new(client, tasks.clone()));
         let Met { upstream, routes } = server.connect(&transports, &nodes, &spec).await?;
+        let search = server.search(&transports, &spec);
         let (root, root_text) = match checkpoint {
             None => (Root::Genesis, format!("genesis {}", spec.genesis_hash)),
             Some((number, hash)) => {
@@ -105,7 +117,7 @@ impl LightPeer {
             nodes: Arc::clone(&nodes),
             follower: Arc::clone(&follower),
             routes,
-            search: None,
+            search,
         };
         let keeper = Keeper::start(keeper, upstream, &tasks);
         let config =

@@ -1,11 +1,11 @@
-//! Whom a light peer asks: an address, a node record, or whoever a list in the DNS names.
+//! Whom a light peer asks: an address, a node record, a PeerId, or whoever a list in the DNS names.
 
-use std::{net::SocketAddr, str::FromStr, sync::Arc};
+use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
 use alloy_eip2124::ForkFilter;
 use anyhow::{Context, anyhow, bail};
-use causeway_bridge::{FullNodes, Route, Upstream};
-use causeway_discovery::{DnsClient, Pace, Reading, Trees};
+use causeway_bridge::{FullNodes, Route, Search, Upstream};
+use causeway_discovery::{Bootnode, DnsClient, Pace, Reading, Trees};
 use causeway_records::{
     Enode, Reach, Record, Rules, Way, choose,
     dns_tree::{Limits, Link, SyncEvent},
@@ -14,13 +14,21 @@ use causeway_records::{
 use causeway_transports::{Address, DialGuard, Transports};
 use causeway_verify::ChainSpec;
 use causeway_wire::Stack;
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::race::race;
+use super::{
+    finding::{Looking, Wanted},
+    race::race,
+};
+use crate::rendezvous;
 
 /// Servers of a list that are dialed at once.
 const AT_ONCE: usize = 3;
+
+/// How long a server is looked for.
+const LOOK: Duration = Duration::from_secs(45);
 
 /// Whom to ask.
 #[derive(Clone, Debug)]
@@ -38,14 +46,35 @@ pub(crate) enum Server {
         /// Which addresses the list may send us to.
         reach: Reach,
     },
+    /// The one with this PeerId, wherever it is.
+    Sought(Arc<Wanted>),
+}
+
+/// Where a server is looked for of which only the PeerId is known, or whose addresses do not lead to it any more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Whereabouts {
+    /// Where to begin.
+    pub(crate) bootnodes: Vec<Bootnode>,
+    /// Signed lists in the DNS.
+    pub(crate) lists: Vec<Link>,
+    /// The name server; the system's unless given.
+    pub(crate) name_server: Option<SocketAddr>,
 }
 
 impl Server {
-    /// What a user gave: a multiaddr, an enode URL, a node record, or the URL of a list of those.
+    /// What a user gave: a multiaddr, an enode URL, a node record, the URL of a list of those, or a PeerId.
     ///
     /// # Errors
-    /// If it is none of these.
-    pub(crate) fn parse(text: &str, name_server: Option<SocketAddr>, reach: Reach) -> anyhow::Result<Self> {
+    /// If it is none of these, or if a PeerId is given and nothing that says where to look for it.
+    pub(crate) fn parse(text: &str, whereabouts: Whereabouts, reach: Reach) -> anyhow::Result<Self> {
+        let Whereabouts { bootnodes, lists, name_server } = whereabouts;
+        if let Some((peer, text, key)) = Wanted::parse(text) {
+            if bootnodes.is_empty() && lists.is_empty() {
+                bail!("where is {text} to be looked for? Name nodes with --bootnodes or a list with --dns");
+            }
+            let wanted = Wanted { peer, text, key, bootnodes, lists, name_server, reach };
+            return Ok(Self::Sought(Arc::new(wanted)));
+        }
         if text.starts_with('/') {
             return Ok(Self::At(Address::Multiaddr(text.to_owned())));
         }
@@ -64,7 +93,7 @@ impl Server {
         }
         bail!(
             "`{text}` is no address: give a multiaddr (/ip4/…/p2p/…), an enode URL (enode://…), a node record \
-             (enr:…) or a list of them (enrtree://…)"
+             (enr:…), a list of them (enrtree://…) or a PeerId (16Uiu2…)"
         );
     }
 
@@ -72,10 +101,18 @@ impl Server {
     pub(crate) fn dial_guard(&self) -> DialGuard {
         match self {
             Self::At(_) | Self::Of(_) => DialGuard::Any,
-            Self::Listed { reach, .. } => {
-                let reach = *reach;
-                DialGuard::Only(Arc::new(move |ip| is_allowed(ip, reach)))
-            }
+            Self::Listed { reach, .. } => only(*reach),
+            Self::Sought(wanted) => only(wanted.reach),
+        }
+    }
+
+    /// Whether a session with it may go through a relay, and then to a direct connection that comes to us.
+    pub(crate) fn may_be_relayed(&self) -> bool {
+        match self {
+            Self::At(Address::Multiaddr(text)) => text.contains("/p2p-circuit"),
+            Self::At(Address::Devp2p { .. }) => false,
+            Self::Of(record) => !record.relayed().is_empty(),
+            Self::Listed { .. } | Self::Sought(_) => true,
         }
     }
 
@@ -98,7 +135,7 @@ impl Server {
                 Ok(Met { upstream, routes })
             }
             Self::Of(record) => {
-                let routes = routes(record, Reach::Local, &forks, true).context("the node record")?;
+                let routes = routes_of(record, Reach::Local, &forks, true).context("the node record")?;
                 let upstream = by_stack(transports, nodes, &routes).await?;
                 Ok(Met { upstream, routes })
             }
@@ -116,8 +153,39 @@ impl Server {
                 .await
                 .with_context(|| format!("the list at {}", link.domain))
             }
+            Self::Sought(wanted) => {
+                let looking =
+                    Arc::clone(wanted).look(transports, rendezvous::namespace(spec), forks.clone())?;
+                let found = first_found(looking, async |routes: Vec<Route>| {
+                    by_stack(transports, nodes, &routes).await
+                });
+                match timeout(LOOK, found).await {
+                    Ok(met) => met,
+                    Err(_) => bail!("{} was not found within {} s", wanted.text, LOOK.as_secs()),
+                }
+            }
         }
     }
+
+    /// Looks for it once more, when all ways to it lead nowhere: a home's address changes.
+    pub(crate) fn search(&self, transports: &Transports, spec: &ChainSpec) -> Option<Search> {
+        let Self::Sought(wanted) = self else { return None };
+        let (wanted, transports) = (Arc::clone(wanted), transports.clone());
+        let forks = spec.fork_filter(spec.genesis.number, spec.genesis.timestamp);
+        let namespace = rendezvous::namespace(spec);
+        Some(Arc::new(move || {
+            let looking = Arc::clone(&wanted).look(&transports, namespace.clone(), forks.clone());
+            async move {
+                let Ok(mut looking) = looking else { return Vec::new() };
+                timeout(LOOK, looking.answers.recv()).await.ok().flatten().unwrap_or_default()
+            }
+            .boxed()
+        }))
+    }
+}
+
+fn only(reach: Reach) -> DialGuard {
+    DialGuard::Only(Arc::new(move |ip| is_allowed(ip, reach)))
 }
 
 /// A server that was met.
@@ -130,7 +198,12 @@ pub(crate) struct Met {
 }
 
 /// The routes of a record's node. `named`: the user gave the record, so they may lead anywhere.
-fn routes(record: &Record, reach: Reach, forks: &ForkFilter, named: bool) -> anyhow::Result<Vec<Route>> {
+pub(super) fn routes_of(
+    record: &Record,
+    reach: Reach,
+    forks: &ForkFilter,
+    named: bool,
+) -> anyhow::Result<Vec<Route>> {
     let ways = choose(record, Rules { reach, forks, first: Stack::Libp2p })?;
     let addresses = ways.into_iter().flat_map(|way| match way {
         Way::Libp2p(multiaddrs) => {
@@ -182,7 +255,7 @@ async fn first_listed(
             event = reading.next(), if !done && dials.len() < AT_ONCE => match event {
                 Some(SyncEvent::Found { record, .. }) => {
                     named += 1;
-                    match routes(&record, reach, forks, false) {
+                    match routes_of(&record, reach, forks, false) {
                         Ok(routes) => dials.push(connect(routes)),
                         Err(error) => {
                             debug!(%error, "not dialed");
@@ -200,6 +273,37 @@ async fn first_listed(
     }
 }
 
+/// Dials each place where the server is said to be.
+async fn first_found(
+    mut looking: Looking,
+    connect: impl AsyncFn(Vec<Route>) -> anyhow::Result<Upstream>,
+) -> anyhow::Result<Met> {
+    let mut dials = FuturesUnordered::new();
+    let mut routes: Vec<Route> = Vec::new();
+    let mut last = anyhow!("nowhere to look for it");
+    let mut over = false;
+    while !(over && dials.is_empty()) {
+        tokio::select! {
+            Some(outcome) = dials.next(), if !dials.is_empty() => match outcome {
+                Ok(upstream) => return Ok(Met { upstream, routes }),
+                Err(error) => {
+                    debug!(%error, "not there");
+                    last = error;
+                }
+            },
+            answer = looking.answers.recv(), if !over && dials.len() < AT_ONCE => match answer {
+                Some(mut answer) => {
+                    answer.retain(|route| !routes.contains(route));
+                    routes.extend(answer.iter().cloned());
+                    dials.push(connect(answer));
+                }
+                None => over = true,
+            },
+        }
+    }
+    Err(last)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,8 +311,23 @@ mod tests {
     const LIST: &str = "enrtree://AM5FCQLWIZX2QFPNJAP7VUERCCRNGRHWZG3YYHIUV7BVDQ5FDPRT2@nodes.example.org";
 
     #[test]
+    fn a_peer_id_needs_somewhere_to_look_for_it() {
+        let id = "16Uiu2HAm4EwmRoPbBLKLx3Kmq7XkqGmfJkqnhLUFdTF9v5a6tc2S";
+        let lists = vec![LIST.parse().expect("a list")];
+
+        let nowhere = Server::parse(id, Whereabouts::default(), Reach::Public);
+        let sought =
+            Server::parse(id, Whereabouts { lists, ..Whereabouts::default() }, Reach::Public).expect("valid");
+
+        assert!(nowhere.is_err_and(|error| error.to_string().contains("--bootnodes")));
+        assert!(sought.may_be_relayed() && !sought.dial_guard().allows([10, 0, 0, 1].into()));
+    }
+
+    #[test]
     fn a_list_sends_us_only_where_strangers_may() {
-        let guard = |text: &str, reach| Server::parse(text, None, reach).expect("valid").dial_guard();
+        let guard = |text: &str, reach| {
+            Server::parse(text, Whereabouts::default(), reach).expect("valid").dial_guard()
+        };
         let inside = [10, 0, 0, 1].into();
 
         assert!(!guard(LIST, Reach::Public).allows(inside));

@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use libp2p::{
@@ -56,6 +57,7 @@ pub(crate) struct Facts {
     pub(crate) heart: Heart,
     /// Whether the peer opened it.
     incoming: bool,
+    since: Instant,
     usage: Arc<Usage>,
     /// From identify; empty until it has come.
     agent: Mutex<String>,
@@ -147,6 +149,14 @@ impl Streams {
             .map(|(connection, _)| *connection)
     }
 
+    /// The connections with `peer` that no relay carries and that are at least so old.
+    pub(crate) fn old_connections_with(&self, peer: &PeerId, age: Duration) -> Vec<ConnectionId> {
+        let direct = self.connections.iter().filter(|(_, facts)| {
+            facts.peer == *peer && facts.transport != RELAYED && facts.since.elapsed() >= age
+        });
+        direct.map(|(connection, _)| *connection).collect()
+    }
+
     /// Whether a relay carries a connection.
     pub(crate) fn is_relayed(&self, connection: ConnectionId) -> bool {
         self.transport_of(connection) == Some(RELAYED)
@@ -205,6 +215,7 @@ impl Streams {
             transport,
             heart: self.hearts.of(connection),
             incoming,
+            since: Instant::now(),
             usage: Arc::default(),
             agent: Mutex::default(),
         });

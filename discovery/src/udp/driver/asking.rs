@@ -30,6 +30,9 @@ pub(super) const EARLY_PAUSE: Duration = Duration::from_secs(1);
 /// Where seven nodes of eight are, seen from any one.
 const FAR_DISTANCES: [u64; 3] = [256, 255, 254];
 
+/// Nodes that are looked for at once.
+const MOST_LOOKED_FOR: usize = 4;
+
 /// Nodes taken out of one answer: more are not given (discv5-wire, "FINDNODE").
 const MOST_FAR: usize = 16;
 
@@ -113,6 +116,22 @@ impl Driver {
             self.lookup = Lookup::UnderWay;
             self.pending.push(lookup.map(|found| Done::Lookup(found.unwrap_or_default())).boxed());
         }
+    }
+
+    /// Looks for one node: asks those of the table that are near it, and on from there. Each node that is told of
+    /// comes as an event.
+    pub(super) fn look_for(&mut self, node: B256) {
+        let target = NodeId::new(&node.0);
+        if let Some(Some(enr)) = self.shared.with(|discv5| discv5.find_enr(&target)) {
+            self.report(&enr);
+            return;
+        }
+        let looking = self.looking_for.len() >= MOST_LOOKED_FOR || !self.looking_for.insert(node);
+        if !looking && let Some(lookup) = self.shared.with(|discv5| discv5.find_node(target)) {
+            self.pending
+                .push(lookup.map(move |found| Done::LookedFor(node, found.unwrap_or_default())).boxed());
+        }
+        self.greet_bootnodes();
     }
 
     /// Asks each of the few nodes that answer for those at the greatest distances from it: half of all nodes are at
@@ -204,6 +223,12 @@ impl Driver {
             Done::Lookup(found) => {
                 self.lookup = Lookup::Over;
                 debug!(nodes = found.len(), "a discv5 lookup is over");
+                for enr in &found {
+                    self.report(enr);
+                }
+            }
+            Done::LookedFor(node, found) => {
+                self.looking_for.remove(&node);
                 for enr in &found {
                     self.report(enr);
                 }

@@ -86,7 +86,9 @@ impl Driver {
     /// Reports a node of discv5, once.
     pub(super) fn report(&mut self, enr: &Enr) {
         let id = B256::from(enr.node_id().raw());
-        let has_address = enr.ip4().is_some() || enr.ip6().is_some();
+        // Who is reached through relays alone names them in `multiaddrs`.
+        let has_address =
+            enr.ip4().is_some() || enr.ip6().is_some() || enr.get_raw_rlp("multiaddrs").is_some();
         if id == self.own_id || !has_address || !self.seen.is_news(id, enr.seq(), Instant::now()) {
             return;
         }

@@ -1,5 +1,7 @@
 //! Connections that somebody asks for: dialed unless there is one, and what is to be done on them.
 
+use std::time::Duration;
+
 use libp2p::{
     PeerId, TransportError,
     swarm::{
@@ -62,6 +64,10 @@ impl Job {
     }
 }
 
+/// Connections with a relay that are older than this may be dead, where a peer behind it is dialed afresh: younger ones
+/// were made for such a dial.
+const OLD: Duration = Duration::from_secs(10);
+
 /// Whether an open connection may carry the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reuse {
@@ -80,7 +86,15 @@ impl Task {
         }
         let Some(via) = open.target.via.as_deref() else { return self.dial(open) };
         let relay = via.clone();
-        if relay.peer.is_some_and(|peer| self.directly_connected(&peer)) {
+        let old = match (open.reuse, relay.peer) {
+            (Reuse::No, Some(peer)) => self.swarm.behaviour().streams.old_connections_with(&peer, OLD),
+            (Reuse::No, None) | (Reuse::Allowed, _) => Vec::new(),
+        };
+        // A circuit goes over the oldest connection with its relay, which may be as dead as that with the peer.
+        for connection in &old {
+            self.swarm.close_connection(*connection);
+        }
+        if old.is_empty() && relay.peer.is_some_and(|peer| self.directly_connected(&peer)) {
             self.dial_circuit(open);
         } else {
             let (word, job) = (open.word, Job::Circuit(Box::new(open)));
