@@ -17,7 +17,8 @@ const KEEP_HEADERS: usize = 1024;
 /// A light peer that comes back.
 #[derive(Debug)]
 pub struct KeptPeer {
-    transports: Transports,
+    /// Its stacks.
+    pub transports: Transports,
     /// Its verified chain.
     pub follower: Arc<Follower>,
     /// Its checked answers.

@@ -7,7 +7,7 @@ use causeway_bridge::{
     AdmitError, Counts, Follower, FullNodes, Service, Upstream, Ushered, Verified, VerifiedConfig, usher,
 };
 use causeway_translate::{AccountKeyForm, ClientConfig, ServerConfig};
-use causeway_transports::{Address, Transports};
+use causeway_transports::{Address, ReachConfig, Transports};
 use causeway_verify::{HeaderChain, Root};
 use causeway_wire::{PeerId, les::FlowControl};
 use tokio::sync::mpsc;
@@ -39,6 +39,8 @@ pub struct RelayOptions {
     pub cache_bytes: u64,
     /// What the verified chain hangs on.
     pub root: Root,
+    /// Which relays hand it over, and whether it is one for others.
+    pub reach: ReachConfig,
 }
 
 impl Default for RelayOptions {
@@ -50,6 +52,7 @@ impl Default for RelayOptions {
             max_sessions: 1000,
             cache_bytes: 16 * 1024 * 1024,
             root: Root::Genesis,
+            reach: ReachConfig::default(),
         }
     }
 }
@@ -79,6 +82,7 @@ impl Relay {
         config.libp2p_tcp = Some(any_port());
         config.libp2p_quic = Some(any_port());
         config.websocket = Some(any_port());
+        config.reach = options.reach.clone();
         let (transports, incoming) = Transports::start(config).await.expect("ports are free");
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let client = client_config(options.upstream_patience);
