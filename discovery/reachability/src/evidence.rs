@@ -10,8 +10,9 @@ use causeway_records::{Reach, is_allowed};
 
 use crate::{Carrier, Family, Place, Transport};
 
-/// How long a dial-back counts, and that a stranger came.
-pub const VERDICT_LIFE: Duration = Duration::from_secs(60 * 60);
+/// How long a dial-back counts, and that a stranger came. Who tests us has verdicts end earlier; an address that was not
+/// reached is tried again after an hour at the latest.
+pub const VERDICT_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// All that is known.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// So many peers' dials make a finding sure.
-const SEVERAL: u32 = 3;
+const SEVERAL: u32 = 2;
 
 /// After so many hole punches without one that worked, the next will not work either.
 const PUNCHES: u64 = 3;
@@ -134,10 +134,13 @@ impl Look<'_> {
             && !self.failed(listener, *external)
         {
             let cause = Cause::MappedUntested { method: method.clone(), port: external.port() };
+            // Where somebody tests our addresses, every peer that does can test these: a moment, and it is known.
+            let soon = listener.transport.can_punch() && self.is_tested_by_others(listener.family);
+            let telling = if soon { Telling::Nothing } else { Telling::Addresses };
             return Word {
                 addresses: vec![*external],
                 confidence: Confidence::Low,
-                ..plain(State::Mapped, cause, Telling::Addresses)
+                ..plain(State::Mapped, cause, telling)
             };
         }
         // Whoever comes over these did not get here through a punched hole.
@@ -281,6 +284,12 @@ impl Look<'_> {
                 && !verdict.reachable
                 && counts(verdict.at, self.now)
         })
+    }
+
+    /// Whether there is anybody who tests addresses of this family.
+    fn is_tested_by_others(&self, family: Family) -> bool {
+        let mut verdicts = self.evidence.verdicts.iter();
+        verdicts.any(|verdict| verdict.place.family() == family && counts(verdict.at, self.now))
     }
 
     fn came(&self, family: Family, transport: Transport) -> bool {

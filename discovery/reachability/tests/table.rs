@@ -115,6 +115,17 @@ fn mapped_and_not_tested_is_said_so_and_told() {
 }
 
 #[test]
+fn a_mapping_is_tested_before_it_is_told_where_somebody_tests() {
+    let mut evidence = home();
+    evidence.mappings = vec![mapped(Carrier::Udp, open("8.8.4.4:40001"))];
+    evidence.verdicts = vec![verdict(Transport::Tcp, OUTSIDE, false, 2)];
+
+    let found = judge(&evidence);
+
+    assert_eq!((quic(&found).state, quic(&found).telling), (State::Mapped, Telling::Nothing));
+}
+
+#[test]
 fn a_mapping_through_which_nobody_comes_is_no_mapping() {
     let mut evidence = home();
     evidence.mappings = vec![mapped(Carrier::Udp, open(OUTSIDE))];

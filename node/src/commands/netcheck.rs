@@ -98,15 +98,7 @@ fn table(object: &Value, now: u64) -> Vec<String> {
             let (family, transport) = (word(&finding["family"]), word(&finding["transport"]));
             lines.push(line([family, transport, &port, state, &tested, &at.join(" ")]));
         }
-        lines.push(String::new());
-        for finding in findings {
-            let (family, transport) = (word(&finding["family"]), word(&finding["transport"]));
-            lines.push(format!(
-                "{family} {transport}: {}. {}",
-                word(&finding["why"]),
-                word(&finding["advice"])
-            ));
-        }
+        lines.extend(reasons(object, findings));
     }
     let mappings = array(&object["mappings"]).iter().map(mapping);
     section(&mut lines, "ports at the router", mappings);
@@ -114,6 +106,22 @@ fn table(object: &Value, now: u64) -> Vec<String> {
     let relays = relays.map(|held| format!("{}, since {}", word(&held["relay"]), ago(&held["since"], now)));
     section(&mut lines, "relays that keep a place for us", relays);
     lines
+}
+
+/// Why and what to do, listener by listener, where that is not what was said for all: each text once.
+fn reasons(object: &Value, findings: &[Value]) -> Vec<String> {
+    let mut texts: Vec<(String, Vec<String>)> = Vec::new();
+    for finding in findings.iter().filter(|finding| finding["why"] != object["why"]) {
+        let text = format!("{}. {}", word(&finding["why"]), word(&finding["advice"]));
+        let name = format!("{} {}", word(&finding["family"]), word(&finding["transport"]));
+        match texts.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, names)) => names.push(name),
+            None => texts.push((text, vec![name])),
+        }
+    }
+    let mut lines = vec![String::new()];
+    lines.extend(texts.into_iter().map(|(text, names)| format!("{}: {text}", names.join(", "))));
+    if lines.len() > 1 { lines } else { Vec::new() }
 }
 
 fn section(lines: &mut Vec<String>, title: &str, items: impl Iterator<Item = String>) {
@@ -184,10 +192,14 @@ mod tests {
     fn people_read_state_advice_each_listener_ports_and_relays() {
         let object = json!({
             "state": "mapped", "confidence": "high", "testedAt": 1000, "why": "so", "advice": "Nothing to do.",
-            "findings": [{
-                "family": "ipv4", "transport": "quic", "port": 30314, "state": "mapped", "why": "it works",
-                "advice": "Nothing to do.", "testedAt": 1000, "addresses": ["8.8.4.4:40000"],
-            }],
+            "findings": [
+                { "family": "ipv4", "transport": "quic", "port": 30314, "state": "mapped", "why": "so",
+                  "advice": "Nothing to do.", "testedAt": 1000, "addresses": ["8.8.4.4:40000"] },
+                { "family": "ipv4", "transport": "tcp", "port": 30314, "state": "unknown", "why": "no test",
+                  "advice": "Wait.", "testedAt": null, "addresses": [] },
+                { "family": "ipv4", "transport": "ws", "port": 30315, "state": "unknown", "why": "no test",
+                  "advice": "Wait.", "testedAt": null, "addresses": [] },
+            ],
             "mappings": [
                 { "name": "quic", "protocol": "UDP", "port": 30314, "family": "ipv4", "state": "mapped",
                   "external": "8.8.4.4:40000", "method": "PCP" },
@@ -206,8 +218,10 @@ mod tests {
             "",
             "family transport      port  state         last test    reached at",
             "ipv4   quic          30314  mapped        3 min ago    8.8.4.4:40000",
+            "ipv4   tcp           30314  unknown       never",
+            "ipv4   ws            30315  unknown       never",
             "",
-            "ipv4 quic: it works. Nothing to do.",
+            "ipv4 tcp, ipv4 ws: no test. Wait.",
             "",
             "ports at the router:",
             "  UDP 30314 (quic, ipv4): open at 8.8.4.4:40000 by PCP",
