@@ -4,6 +4,7 @@
 //! Must not know: libFuzzer, which only the files in `fuzz_targets` see.
 //! Start at: [`rlpx_auth`].  Told by: `tests/corpus.rs`, which replays `corpus/`.
 
+mod circuit_messages;
 mod discv4_packet;
 mod discv4_seeds;
 mod dns_entry;
@@ -32,18 +33,18 @@ mod webtransport_headers;
 mod webtransport_seeds;
 
 pub use self::{
-    discv4_packet::discv4_packet, dns_entry::dns_entry, enr::enr, framing::framing, les_message::les_message,
-    libp2p_message::libp2p_message,
-    quic_packet::quic_packet, rlpx_auth::rlpx_auth, rlpx_frame::rlpx_frame, topic_message::topic_message,
-    verify_answer::verify_answer, websocket_frames::websocket_frames,
-    webtransport_capsules::webtransport_capsules, webtransport_headers::webtransport_headers,
+    circuit_messages::circuit_messages, discv4_packet::discv4_packet, dns_entry::dns_entry, enr::enr,
+    framing::framing, les_message::les_message, libp2p_message::libp2p_message, quic_packet::quic_packet,
+    rlpx_auth::rlpx_auth, rlpx_frame::rlpx_frame, topic_message::topic_message, verify_answer::verify_answer,
+    websocket_frames::websocket_frames, webtransport_capsules::webtransport_capsules,
+    webtransport_headers::webtransport_headers,
 };
 
 /// A target: any bytes in, a panic where a promise breaks.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("rlpx_auth", rlpx_auth),
     ("rlpx_frame", rlpx_frame),
     ("les_message", les_message),
@@ -58,4 +59,5 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("quic_packet", quic_packet),
     ("websocket_frames", websocket_frames),
     ("libp2p_message", libp2p_message),
+    ("circuit_messages", circuit_messages),
 ];

@@ -55,6 +55,7 @@ fn all() -> Vec<(&'static str, Seeds)> {
         ("quic_packet", quic_packet()),
         ("websocket_frames", websocket_frames()),
         ("libp2p_message", libp2p_message()),
+        ("circuit_messages", crate::circuit_messages::seeds()),
     ]
 }
 

@@ -2,8 +2,8 @@
 
 use std::{num::NonZeroU64, time::Duration};
 
-use anyhow::Context;
 use ::circuit::{Behaviour, CircuitLimit, Config};
+use anyhow::Context;
 use futures::StreamExt;
 use libp2p::{
     SwarmBuilder, identify, noise,
@@ -32,11 +32,7 @@ pub(super) async fn listen(transport: Way) -> anyhow::Result<()> {
     config.limits.circuit = CircuitLimit::NONE;
     let mut swarm = SwarmBuilder::with_new_identity()
         .with_tokio()
-        .with_tcp(
-            tcp::Config::default(),
-            (tls::Config::new, noise::Config::new),
-            yamux::Config::default,
-        )?
+        .with_tcp(tcp::Config::default(), (tls::Config::new, noise::Config::new), yamux::Config::default)?
         .with_quic()
         .with_behaviour(|key| Node {
             circuit: Behaviour::new(key, config),

@@ -200,7 +200,8 @@ struct Books {
 impl Books {
     fn touch(&mut self, peer: PeerId, change: impl FnOnce(&mut Usage)) {
         self.clock += 1;
-        let account = self.peers.entry(peer).or_insert(Account { usage: Usage::default(), touched: 0 });
+        let account =
+            self.peers.entry(peer).or_insert_with(|| Account { usage: Usage::default(), touched: 0 });
         self.idle.remove(&(account.touched, peer));
         account.touched = self.clock;
         change(&mut account.usage);
@@ -212,5 +213,69 @@ impl Books {
             let Some((_, peer)) = self.idle.pop_first() else { break };
             self.peers.remove(&peer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::Way;
+
+    fn circuits() -> impl Iterator<Item = CircuitId> {
+        (0..).map(CircuitId::new_unchecked)
+    }
+
+    #[test]
+    fn open_circuits_are_read_up_to_the_moment_and_charged_to_both() {
+        let accounts = Accounts::new(8);
+        let (source, destination) = (PeerId::random(), PeerId::random());
+        let (meter, id) = (Arc::new(Meter::default()), circuits().next().expect("one"));
+
+        accounts.opened(id, source, destination, meter.clone());
+        meter.add(Way::Forth, 10);
+        meter.add(Way::Back, 3);
+        let open = accounts.peers();
+        let closed = accounts.closed(id);
+        meter.add(Way::Forth, 99);
+
+        let of =
+            |peer| *open.iter().find(|(other, _)| *other == peer).map(|(_, usage)| usage).expect("there");
+        assert_eq!((of(source).bytes_from, of(source).bytes_to, of(source).circuits_out), (10, 3, 1));
+        assert_eq!((of(destination).bytes_from, of(destination).bytes_to), (3, 10));
+        assert_eq!(closed, Some(Bytes { forth: 10, back: 3 }));
+        assert_eq!(accounts.closed(id), None);
+        let after = accounts.of(&source).expect("remembered");
+        assert_eq!((after.bytes_from, after.circuits_out, after.circuits), (10, 0, 1));
+        assert_eq!((accounts.total().bytes_from, accounts.total().circuits), (13, 1));
+    }
+
+    #[test]
+    fn who_has_nothing_here_is_forgotten_first_and_totals_stay() {
+        let accounts = Accounts::new(3);
+        let holder = PeerId::random();
+        accounts.reserved(holder, false);
+        for id in circuits().take(50) {
+            accounts.opened(id, PeerId::random(), holder, Arc::default());
+            accounts.closed(id);
+        }
+
+        assert_eq!(accounts.peers().len(), 3);
+        assert_eq!(accounts.of(&holder).expect("it has a reservation").circuits, 50);
+        assert_eq!(accounts.total().circuits, 50);
+    }
+
+    #[test]
+    fn strangers_that_are_refused_push_nobody_out() {
+        let accounts = Accounts::new(3);
+        let guest = PeerId::random();
+        accounts.reserved(guest, false);
+        accounts.reservation_ended(guest);
+        for _ in 0..50 {
+            accounts.refused(PeerId::random());
+        }
+        accounts.refused(guest);
+
+        assert_eq!((accounts.peers().len(), accounts.total().refusals), (3, 51));
+        assert_eq!(accounts.of(&guest).map(|usage| (usage.reservations, usage.refusals)), Some((1, 1)));
     }
 }

@@ -80,7 +80,7 @@ impl Behaviour {
     /// The key is the relay's own: reservations name its peer id, and vouchers are signed with it.
     pub fn new(key: &Keypair, config: Config) -> Self {
         let limits = &config.limits;
-        let pace = |rate: NonZeroU64| Pacer::new(rate, Instant::now());
+        let pace = |rate: NonZeroU64| Pacer::new(rate, now());
         let limit = limits.circuit;
         Self {
             local: key.public().to_peer_id(),
@@ -89,7 +89,7 @@ impl Behaviour {
             enabled: false,
             addresses: Vec::new(),
             limit: Limit {
-                seconds: limit.time.map(|time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX)),
+                seconds: limit.time.map(|time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(1)),
                 bytes: limit.bytes,
             },
             terms: Terms { limit, idle: limits.circuit_idle, pacer: config.bytes_per_second.map(pace) },
@@ -212,9 +212,14 @@ impl Behaviour {
             if timer.poll_unpin(cx).is_pending() {
                 return;
             }
-            self.time_passed(Instant::now());
+            self.time_passed(now());
         }
     }
+}
+
+/// The runtime's time, which is what timers go by.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 impl NetworkBehaviour for Behaviour {
@@ -262,7 +267,7 @@ impl NetworkBehaviour for Behaviour {
         connection: ConnectionId,
         Report(report): THandlerOutEvent<Self>,
     ) {
-        let now = Instant::now();
+        let now = now();
         match report {
             Out::Asked { request, what } => self.asked(peer, connection, request, what, now),
             Out::Unreadable { request } => self.unreadable(peer, connection, request),

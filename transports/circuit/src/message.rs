@@ -184,3 +184,79 @@ pub(crate) fn voucher(relay: &PeerId, peer: &PeerId, expiration: u64) -> Vec<u8>
     voucher.number(3, expiration);
     voucher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A peer id of go-libp2p's documentation of the hash that it is.
+    fn peer() -> PeerId {
+        "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N".parse().expect("a peer id")
+    }
+
+    #[test]
+    fn a_connect_names_its_peer_wherever_the_fields_are() {
+        let mut inner = Writer::default();
+        inner.bytes(2, b"an address");
+        inner.bytes(1, &peer().to_bytes());
+        let mut message = Writer::default();
+        message.bytes(2, &inner.finish());
+        message.bytes(15, b"of a later version");
+        message.number(1, 1);
+
+        assert_eq!(Request::decode(&message.finish()), Ok(Request::Connect(peer())));
+    }
+
+    #[test]
+    fn what_is_no_message_is_malformed() {
+        for message in [
+            &b""[..],
+            b"\x08",
+            b"\x08\x03",
+            b"\x08\x01",
+            b"\x08\x01\x12\x05\x0a",
+            b"\x0a\x00",
+            b"\x00\x00",
+            b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",
+            b"\x08\x00\x13",
+            b"\x08\x00\x17",
+            b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00",
+        ] {
+            assert_eq!(Request::decode(message), Err(Malformed), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_reservation_is_written_to_the_byte() {
+        let lease = Lease { expire: 300, addresses: vec![b"aa".to_vec(), b"b".to_vec()], voucher: None };
+        let limit = Limit { seconds: Some(7200), bytes: Some(128) };
+
+        let message = hop_status(Status::Ok, Some(&lease), limit);
+
+        let lease = b"\x1a\x0a\x08\xac\x02\x12\x02aa\x12\x01b";
+        let limit = b"\x22\x06\x08\xa0\x38\x10\x80\x01";
+        assert_eq!(message, [&b"\x18\x08\x02"[..], lease, limit, b"\x28\x64"].concat());
+    }
+
+    #[test]
+    fn without_limits_none_are_named() {
+        let message = hop_status(Status::NoReservation, None, Limit::default());
+        assert_eq!(message, b"\x05\x08\x02\x28\xcc\x01");
+    }
+
+    #[test]
+    fn a_destination_is_told_who_comes() {
+        let message = stop_connect(&peer(), Limit { seconds: Some(1), bytes: None });
+        let id = peer().to_bytes();
+        assert_eq!(message, [&b"\x2c\x08\x00\x12\x24\x0a\x22"[..], &id, b"\x1a\x02\x08\x01"].concat());
+    }
+
+    #[test]
+    fn only_status_100_is_agreement() {
+        assert_eq!(stop_answer(b"\x08\x01\x20\x64"), Ok(Ok(())));
+        assert_eq!(stop_answer(b"\x08\x01\x20\xc9\x01"), Ok(Err(201)));
+        for answer in [&b"\x08\x01"[..], b"\x08\x00\x20\x64", b"\x20\x64", b"", b"\xff"] {
+            assert_eq!(stop_answer(answer), Err(Malformed), "{answer:?}");
+        }
+    }
+}

@@ -6,6 +6,8 @@
 
 mod buffer;
 mod half;
+#[cfg(test)]
+mod tests;
 
 use std::{
     pin::Pin,
@@ -109,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Splice<S> {
                 }
                 self.pause = None;
             }
-            match pacer.wait(std::time::Instant::now()) {
+            match pacer.wait(Instant::now().into_std()) {
                 Some(wait) => self.pause = Some(Box::pin(tokio::time::sleep(wait))),
                 None => return Poll::Ready(()),
             }
@@ -143,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Splice<S> {
             }
         }
         if let Some(pacer) = self.pacer.as_ref().filter(|_| there + here > 0) {
-            pacer.charge(there + here, std::time::Instant::now());
+            pacer.charge(there + here, Instant::now().into_std());
         }
     }
 }

@@ -21,7 +21,7 @@ fn closed(event: &Event) -> Option<(CircuitEnd, circuit::Bytes, Duration)> {
 
 /// A circuit by hand: what the source holds, what the destination holds.
 async fn circuit(relay: &Relay) -> (Raw, Raw, Stream, Stream) {
-    let (source, mut destination) = (Raw::connect(relay).await, Raw::connect(relay).await);
+    let (source, mut destination) = (Raw::connect(relay), Raw::connect(relay));
     assert_eq!(destination.reserve().await, 100);
     let whom = destination.id;
     let ((status, here), there) = futures::join!(source.connect_to(whom), destination.take());
@@ -99,7 +99,8 @@ async fn a_saturated_circuit_ends_at_its_time() {
     let bytes = pattern(256 << 10);
     let (mut reader, mut writer) = here.split();
     let (mut far_reader, mut far_writer) = there.split();
-    let pump = async |writer: &mut futures::io::WriteHalf<Stream>| while writer.write_all(&bytes).await.is_ok() {};
+    let pump =
+        async |writer: &mut futures::io::WriteHalf<Stream>| while writer.write_all(&bytes).await.is_ok() {};
     let suck = async |reader: &mut futures::io::ReadHalf<Stream>| {
         let mut bytes = vec![0; 64 << 10];
         while reader.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
@@ -172,14 +173,14 @@ async fn refusals_say_why() {
     let (too_many, _) = source.connect_to(destination.id).await;
     assert_eq!((nobody, too_many), (204, 201));
     assert_eq!(source.reserve().await, 100);
-    let third = Raw::connect(&relay).await;
+    let third = Raw::connect(&relay);
     assert_eq!(third.reserve().await, 200, "two are there");
     assert_eq!(destination.reserve().await, 100, "a renewal at capacity");
     for (message, status) in [
         (&b"\x08\x02\x28\x64"[..], 401), // STATUS
         (b"\x08\x07", 400),
         (b"", 400),
-        (b"\x08\x01", 400),             // CONNECT to nobody
+        (b"\x08\x01", 400), // CONNECT to nobody
         (b"\x08\x01\x12\x00", 400),
         (b"\x08\x01\x12\x03\x0a\x01\x00", 400),
         (b"\xff\xff\xff", 400),
@@ -192,9 +193,11 @@ async fn refusals_say_why() {
 #[tokio::test]
 async fn a_reply_longer_than_a_message_may_be_is_never_sent() {
     let relay = Relay::start(|config| config.vouchers = true).await;
-    let long = |at: usize| -> Multiaddr { format!("/dns4/{}.example.org/tcp/{at}", "x".repeat(60)).parse().expect("an address") };
+    let long = |at: usize| -> Multiaddr {
+        format!("/dns4/{}.example.org/tcp/{at}", "x".repeat(60)).parse().expect("an address")
+    };
     relay.with(move |behaviour| behaviour.set_addresses((1..500).map(long))).await;
-    let peer = Raw::connect(&relay).await;
+    let peer = Raw::connect(&relay);
 
     let reply = peer.ask(RESERVE).await;
 
@@ -205,7 +208,7 @@ async fn a_reply_longer_than_a_message_may_be_is_never_sent() {
 #[tokio::test]
 async fn a_destination_that_refuses_is_a_failed_connection() {
     let mut relay = Relay::start(|config| config.limits.handshake = Duration::from_millis(300)).await;
-    let (source, mut destination) = (Raw::connect(&relay).await, Raw::connect(&relay).await);
+    let (source, mut destination) = (Raw::connect(&relay), Raw::connect(&relay));
     assert_eq!(destination.reserve().await, 100);
     let whom = destination.id;
 
@@ -259,7 +262,7 @@ async fn whom_the_policy_refuses_is_told_permission_denied() {
     }
     let policy = Arc::new(Later::default());
     let relay = Relay::with_policy(|_| {}, policy.clone()).await;
-    let (friend, stranger) = (Raw::connect(&relay).await, Raw::connect(&relay).await);
+    let (friend, stranger) = (Raw::connect(&relay), Raw::connect(&relay));
     policy.0.set(Only(friend.id)).expect("once");
 
     assert_eq!(friend.reserve().await, 100);
@@ -275,7 +278,7 @@ async fn rates_hold_for_each_peer() {
         config.limits.connect_rate = rate;
     })
     .await;
-    let (busy, other) = (Raw::connect(&relay).await, Raw::connect(&relay).await);
+    let (busy, other) = (Raw::connect(&relay), Raw::connect(&relay));
 
     let mut statuses = Vec::new();
     for _ in 0..5 {
@@ -293,7 +296,7 @@ async fn requests_that_do_not_end_are_ended() {
         config.limits.requests_per_connection = 4;
     })
     .await;
-    let peer = Raw::connect(&relay).await;
+    let peer = Raw::connect(&relay);
 
     let mut slow = Vec::new();
     for _ in 0..4 {

@@ -44,9 +44,8 @@ async fn over_a_relayed_connection_nobody_reserves_and_nobody_connects() {
     inner.behaviour_mut().circuit.set_enabled(true);
     let id = *inner.local_peer_id();
     inner.listen_on(outer.circuit()).expect("a relayed address");
-    let reserved = async {
-        while !matches!(inner.select_next_some().await, SwarmEvent::NewListenAddr { .. }) {}
-    };
+    let reserved =
+        async { while !matches!(inner.select_next_some().await, SwarmEvent::NewListenAddr { .. }) {} };
     tokio::time::timeout(PATIENCE, reserved).await.expect("a reservation");
     let mut control = source.behaviour().streams.new_control();
     source.dial(outer.circuit_to(id)).expect("an address");

@@ -11,8 +11,7 @@ use libp2p::PeerId;
 
 /// Twenty clients whose reservations run out all the time; another one serves echoes meanwhile.
 async fn renew_across_expiry(how_long: Duration) {
-    let mut relay =
-        Relay::start(|config| config.limits.reservation_time = Duration::from_millis(250)).await;
+    let mut relay = Relay::start(|config| config.limits.reservation_time = Duration::from_millis(250)).await;
     let mut clients: Vec<_> = (0..20).map(|_| Peer::start()).collect();
     for client in &clients {
         client.listen(&relay);
@@ -38,7 +37,7 @@ async fn renew_across_expiry(how_long: Duration) {
             client.listen_again(&relay);
         }
     }
-    println!("{echoes} echoes, {renewals} renewals, {ends} reservations ended");
+    eprintln!("{echoes} echoes, {renewals} renewals, {ends} reservations ended");
     assert!(relay.runs(), "no panic");
     assert!(echoes > 0 && renewals > 0, "{echoes} echoes, {renewals} renewals");
     drop(clients);
@@ -60,7 +59,7 @@ async fn renewals_that_cross_the_expiry_do_no_harm_for_a_minute() {
 async fn one_peer_that_opens_circuits_without_end_takes_no_more_than_its_share() {
     let relay = Relay::start(|config| config.limits.circuits_per_source = 3).await;
     let destination = Peer::reserved_at(&relay).await;
-    let greedy = Raw::connect(&relay).await;
+    let greedy = Raw::connect(&relay);
 
     let mut held = Vec::new();
     let mut refused = 0;
@@ -83,7 +82,7 @@ async fn one_peer_that_opens_circuits_without_end_takes_no_more_than_its_share()
 
 /// What a peer does before it hangs up.
 async fn break_off(relay: &Relay, how: usize, target: PeerId) {
-    let mut peer = Raw::connect(relay).await;
+    let mut peer = Raw::connect(relay);
     match how % 8 {
         0 => {
             let mut stream = peer.hop().await;
@@ -101,17 +100,21 @@ async fn break_off(relay: &Relay, how: usize, target: PeerId) {
         // A destination that leaves while it is asked, and one that leaves when it agreed.
         how @ (3 | 4) => {
             peer.reserve().await;
-            let source = Raw::connect(relay).await;
+            let source = Raw::connect(relay);
             let mut asking = source.hop().await;
             send(&mut asking, &connect(peer.id)).await;
-            if how == 3 { drop(peer.offered().await) } else { drop(peer.take().await) }
+            if how == 3 {
+                drop(peer.offered().await)
+            } else {
+                drop(peer.take().await)
+            }
             drop(peer);
             receive(&mut asking).await;
         }
         // A source that leaves while the destination is asked.
         5 => {
             peer.reserve().await;
-            let source = Raw::connect(relay).await;
+            let source = Raw::connect(relay);
             let mut asking = source.hop().await;
             send(&mut asking, &connect(peer.id)).await;
             let stop = peer.offered().await;

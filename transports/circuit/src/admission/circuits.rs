@@ -16,6 +16,13 @@ use crate::{Limits, origin::Origin};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CircuitId(u64);
 
+impl CircuitId {
+    #[cfg(test)]
+    pub(crate) fn new_unchecked(id: u64) -> Self {
+        Self(id)
+    }
+}
+
 impl fmt::Display for CircuitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

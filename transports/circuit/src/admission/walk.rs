@@ -138,7 +138,8 @@ impl Walk {
             Move::Wait(millis) => self.now += Duration::from_millis(millis),
             Move::Withdraw => {
                 let had: BTreeSet<_> = self.machine.reservations().map(|(peer, _)| *peer).collect();
-                let ended: BTreeSet<_> = self.machine.withdraw().into_iter().map(|ended| ended.peer).collect();
+                let ended: BTreeSet<_> =
+                    self.machine.withdraw().into_iter().map(|ended| ended.peer).collect();
                 assert_eq!(had, ended);
             }
         }
@@ -257,8 +258,9 @@ fn strangers_do_not_get_the_places_of_those_who_were_here() {
     machine.reserve(regular, start).expect("there is room");
     machine.disconnected(regular.peer, regular.connection, None, start);
 
-    let strangers: Vec<_> =
-        (1..=6).map(|at| machine.reserve(asker(PeerId::random(), at, [198, 51, 100, at as u8]), start)).collect();
+    let strangers: Vec<_> = (1..=6)
+        .map(|at| machine.reserve(asker(PeerId::random(), at, [198, 51, 100, at as u8]), start))
+        .collect();
 
     assert_eq!(strangers.iter().filter(|granted| granted.is_ok()).count(), 4, "two places are kept");
     assert_eq!(strangers[5], Err(Refusal::ReservationsFull));
@@ -287,7 +289,8 @@ fn renewals_at_capacity_are_granted_even_across_the_expiry() {
 fn nobody_is_reached_after_the_expiry_however_late_the_timer() {
     let start = Instant::now();
     let mut machine = Admission::new(limits());
-    let (holder, source) = (asker(PeerId::random(), 0, [192, 0, 2, 1]), asker(PeerId::random(), 1, [192, 0, 2, 2]));
+    let (holder, source) =
+        (asker(PeerId::random(), 0, [192, 0, 2, 1]), asker(PeerId::random(), 1, [192, 0, 2, 2]));
     machine.reserve(holder, start).expect("there is room");
 
     let refused = machine.connect(source, holder.peer, start + limits().reservation_time);
@@ -299,7 +302,8 @@ fn nobody_is_reached_after_the_expiry_however_late_the_timer() {
 fn a_destination_that_is_silent_is_not_waited_for_for_ever() {
     let start = Instant::now();
     let mut machine = Admission::new(limits());
-    let (holder, source) = (asker(PeerId::random(), 0, [192, 0, 2, 1]), asker(PeerId::random(), 1, [192, 0, 2, 2]));
+    let (holder, source) =
+        (asker(PeerId::random(), 0, [192, 0, 2, 1]), asker(PeerId::random(), 1, [192, 0, 2, 2]));
     machine.reserve(holder, start).expect("there is room");
     let (circuit, _) = machine.connect(source, holder.peer, start).expect("a circuit");
 

@@ -8,7 +8,7 @@ use std::{
 use libp2p_identity::PeerId;
 use libp2p_swarm::{ConnectionId, Stream};
 
-use super::{Behaviour, Link};
+use super::{Behaviour, Link, now};
 use crate::{
     CircuitEnd, Event, Refusal, ReservationEnd,
     admission::{Asker, Circuit, CircuitId, Expired},
@@ -160,7 +160,7 @@ impl Behaviour {
         self.forget(connection);
         let links = self.connections.get(&peer);
         let other = links.into_iter().flatten().find(|(_, link)| !link.relayed).map(|(other, _)| *other);
-        let now = Instant::now();
+        let now = now();
         let gone = self.admission.disconnected(peer, connection, other, now);
         if let Some(other) = gone.moved {
             self.tell(peer, other, In::Keep(true));

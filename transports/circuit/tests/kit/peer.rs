@@ -36,7 +36,11 @@ pub(crate) enum Saw {
     /// The relay lists these addresses for us.
     Address(Multiaddr),
     /// It granted a reservation, or renewed it; its limits.
-    Reserved { renewal: bool, seconds: Option<u64>, bytes: Option<u64> },
+    Reserved {
+        renewal: bool,
+        seconds: Option<u64>,
+        bytes: Option<u64>,
+    },
     /// A listener is gone, and why.
     ListenerClosed(String),
     Connected(PeerId, bool),

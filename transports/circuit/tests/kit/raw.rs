@@ -39,7 +39,7 @@ pub(crate) fn code(message: &[u8]) -> u64 {
 }
 
 impl Raw {
-    pub(crate) async fn connect(relay: &Relay) -> Self {
+    pub(crate) fn connect(relay: &Relay) -> Self {
         let mut swarm = SwarmBuilder::with_existing_identity(Keypair::generate_ed25519())
             .with_tokio()
             .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
@@ -111,7 +111,8 @@ pub(crate) fn connect(peer: PeerId) -> Vec<u8> {
 
 pub(crate) async fn send(stream: &mut Stream, message: &[u8]) {
     let length = message.len();
-    let length = if length < 128 { vec![length as u8] } else { vec![length as u8 | 0x80, (length >> 7) as u8] };
+    let length =
+        if length < 128 { vec![length as u8] } else { vec![length as u8 | 0x80, (length >> 7) as u8] };
     stream.write_all(&[&length, message].concat()).await.expect("written");
     stream.flush().await.expect("flushed");
 }
