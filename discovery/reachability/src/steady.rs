@@ -71,8 +71,8 @@ impl Held {
 }
 
 impl Finding {
-    /// Whether the change is no judgement but a fact: nothing was known before, or the router closed the port, or
-    /// opened one.
+    /// Whether the change is no judgement but a fact: nothing was known before, the router closed the port or opened
+    /// one, or all is as before but that a relay keeps a place for us, or none does any more.
     fn needs_no_doubt(&self, next: &Self, evidence: &Evidence) -> bool {
         let own = |cause: &Cause| matches!(cause, Cause::OwnSetting { .. });
         let open = matches!(
@@ -81,7 +81,8 @@ impl Finding {
         );
         let closed = self.state == State::Mapped && !open;
         let opened = matches!(next.cause, Cause::MappedUntested { .. }) && self.addresses.is_empty();
-        self.state == State::Unknown || closed || opened || own(&self.cause) || own(&next.cause)
+        let same = self.cause == next.cause;
+        self.state == State::Unknown || same || closed || opened || own(&self.cause) || own(&next.cause)
     }
 }
 
@@ -90,7 +91,7 @@ mod tests {
     use causeway_records::Reach;
 
     use super::*;
-    use crate::{Confidence, Place, Verdict};
+    use crate::{Confidence, Hop, Place, Verdict};
 
     const HOME: &str = "192.168.1.10:30314";
     const OUTSIDE: &str = "8.8.4.4:30314";
@@ -163,6 +164,18 @@ mod tests {
 
         assert_eq!(judge.weigh(&tested(false, 1000), at(69)).state, State::Public);
         assert_eq!(judge.weigh(&tested(false, 1000), at(70)).state, State::Unreachable);
+    }
+
+    #[test]
+    fn a_place_at_a_relay_shows_at_once() {
+        let mut judge = Judge::default();
+        let mut evidence = tested(false, 0);
+        assert_eq!(judge.weigh(&evidence, at(0)).state, State::Unreachable);
+
+        evidence.reservations = vec![Hop { relay: "R".to_owned(), addresses: Vec::new() }];
+        let found = judge.weigh(&evidence, at(1));
+
+        assert_eq!(found.findings.first().map(|finding| finding.state), Some(State::RelayedOnly));
     }
 
     #[test]

@@ -100,8 +100,7 @@ fn table(object: &Value, now: u64) -> Vec<String> {
         }
         lines.extend(reasons(object, findings));
     }
-    let mappings = array(&object["mappings"]).iter().map(mapping);
-    section(&mut lines, "ports at the router", mappings);
+    section(&mut lines, "ports at the router", mappings(array(&object["mappings"])).into_iter());
     let relays = array(&object["reservations"]).iter();
     let relays = relays.map(|held| format!("{}, since {}", word(&held["relay"]), ago(&held["since"], now)));
     section(&mut lines, "relays that keep a place for us", relays);
@@ -133,20 +132,32 @@ fn section(lines: &mut Vec<String>, title: &str, items: impl Iterator<Item = Str
     }
 }
 
-fn mapping(port: &Value) -> String {
-    let what = format!(
-        "{} {} ({}, {}):",
-        word(&port["protocol"]),
-        port["port"],
-        word(&port["name"]),
-        word(&port["family"])
-    );
-    match word(&port["state"]) {
-        "mapped" => format!("{what} open at {} by {}", word(&port["external"]), word(&port["method"])),
-        "failed" => format!("{what} {}. {}", word(&port["why"]), word(&port["advice"])),
-        "unneeded" => format!("{what} not needed, the address is public"),
-        other => format!("{what} {other}"),
+/// What the router did with each port; what befell several is said once, with what to do if that is the same, too.
+fn mappings(ports: &[Value]) -> Vec<String> {
+    let mut outcomes: Vec<(String, Vec<String>, Vec<&str>)> = Vec::new();
+    for port in ports {
+        let (protocol, name) = (word(&port["protocol"]), word(&port["name"]));
+        let what = format!("{protocol} {} ({name}, {})", port["port"], word(&port["family"]));
+        let outcome = match word(&port["state"]) {
+            "mapped" => format!("open at {} by {}", word(&port["external"]), word(&port["method"])),
+            "failed" => word(&port["why"]).to_owned(),
+            "unneeded" => "not needed, the address is public".to_owned(),
+            other => other.to_owned(),
+        };
+        let advice = port["advice"].as_str();
+        match outcomes.iter_mut().find(|(known, ..)| *known == outcome) {
+            Some((_, names, advices)) => {
+                names.push(what);
+                advices.extend(advice.filter(|advice| !advices.contains(advice)));
+            }
+            None => outcomes.push((outcome, vec![what], advice.into_iter().collect())),
+        }
     }
+    let told = outcomes.into_iter().map(|(outcome, names, advices)| match advices[..] {
+        [advice] => format!("{}: {outcome}. {advice}", names.join(", ")),
+        _ => format!("{}: {outcome}", names.join(", ")),
+    });
+    told.collect()
 }
 
 /// Seconds since 1970 as people say it.
