@@ -9,6 +9,7 @@
 //! `interop-logs/ROW/` under the target directory; its end is printed if the row fails.
 
 mod geth;
+mod household;
 mod laboratory;
 mod light;
 mod name_server;

@@ -50,13 +50,7 @@ func echoListen(addresses []string) error {
 	if err != nil {
 		return err
 	}
-	h.SetStreamHandler(echoProtocol, func(s network.Stream) {
-		if _, err := io.Copy(s, s); err != nil {
-			_ = s.Reset()
-			return
-		}
-		_ = s.Close()
-	})
+	echoes(h)
 	full := []string{}
 	for _, address := range h.Addrs() {
 		full = append(full, address.String()+"/p2p/"+h.ID().String())

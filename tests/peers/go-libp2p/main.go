@@ -5,7 +5,9 @@
 //	go-libp2p -genesis FILE -genesis-hash HASH -head HASH -number N [-block N] -account A
 //	          [-security noise|tls] [-listen] [-stay] MULTIADDR...
 //
-//	go-libp2p crowd ... and go-libp2p echo ...    see crowd.go and echo.go
+//	go-libp2p crowd ... and go-libp2p echo ...             see crowd.go and echo.go
+//	go-libp2p relay ..., behind ..., visit ...             see relay.go
+//	go-libp2p renew ..., flood ..., talk-into ...          see pressure.go and autonat.go
 //
 // Each address has a peer of its own. With -listen it listens there instead (port 0 takes a free one), says where in
 // its `ready` line, and holds the session on the connection that a relay makes to it. With -stay it keeps its sessions
@@ -45,7 +47,10 @@ func emit(event string, fields map[string]any) {
 }
 
 func main() {
-	programs := map[string]func([]string) error{"crowd": runCrowd, "echo": runEcho}
+	programs := map[string]func([]string) error{
+		"crowd": runCrowd, "echo": runEcho, "relay": runRelay, "behind": runBehind, "visit": runVisit,
+		"renew": runRenew, "flood": runFlood, "talk-into": runTalkInto,
+	}
 	if len(os.Args) > 1 && programs[os.Args[1]] != nil {
 		if err := programs[os.Args[1]](os.Args[2:]); err != nil {
 			say(map[string]any{"event": "failed", "error": err.Error()})
@@ -74,7 +79,7 @@ func main() {
 		chain: chain{network: config.ChainID, genesis: unhex(*genesisHash), firstFork: config.firstFork},
 		head:  unhex(*head), number: *number, block: *block, account: unhex(*account), security: *security,
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), *patience)
+	ctx, cancel := context.WithTimeout(limited(context.Background()), *patience)
 	defer cancel()
 
 	var ways []*way

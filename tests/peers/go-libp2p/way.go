@@ -144,6 +144,7 @@ func check(ctx context.Context, w *way, o options, out map[string]any) error {
 	out["protocol"], out["transport"] = stream.Protocol(), connection.Transport
 	out["security"], out["muxer"] = connection.Security, connection.StreamMultiplexer
 	out["inbound"] = stream.Conn().Stat().Direction == network.DirInbound
+	out["limited"] = stream.Conn().Stat().Limited
 	out["connections"] = len(w.host.Network().ConnsToPeer(conn.RemotePeer()))
 	return read(newSession(stream), o, out)
 }

@@ -59,11 +59,11 @@ impl Laboratory {
         self.place(topology::machine_name(machine), topology::machine_address(machine))
     }
 
-    /// A host in a home.
+    /// A host in a home. It listens at every address, as programs at home do.
     pub(super) fn host(&self, home: u8, host: u8) -> anyhow::Result<Place> {
         let hosts = self.plan.homes.get(usize::from(home)).map_or(0, |home| home.hosts);
         ensure!(host < hosts, "there is no host {host} in home {home}");
-        self.place(topology::host_name(home, host), topology::host_address(host))
+        self.place(topology::host_name(home, host), Ipv4Addr::UNSPECIFIED)
     }
 
     fn place(&self, name: String, address: Ipv4Addr) -> anyhow::Result<Place> {

@@ -16,6 +16,7 @@ mod lists;
 mod lying;
 mod matrix;
 mod nat_laboratory;
+mod nat_table;
 mod port_mapping;
 mod records_js;
 mod rendezvous;
@@ -228,5 +229,10 @@ pub(super) const ALL: &[Row] = &[
         name: "nat-laboratory",
         what: "plain sockets behind each kind of router: what the rows below stand on",
         run: |stage| Box::pin(nat_laboratory::run(stage)),
+    },
+    Row {
+        name: "nat-table",
+        what: "a relay at home and a light peer behind another router, for each two kinds of router, over QUIC and TCP",
+        run: |stage| Box::pin(nat_table::run(stage)),
     },
 ];

@@ -10,6 +10,7 @@ use tokio::{net::TcpStream, process::Command, sync::oneshot};
 #[derive(Clone, Debug)]
 pub(in crate::interop) struct Place {
     pub(in crate::interop) name: String,
+    /// Where programs listen.
     pub(in crate::interop) address: Ipv4Addr,
     space: PathBuf,
 }
