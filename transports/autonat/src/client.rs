@@ -5,9 +5,9 @@ mod candidate;
 mod config;
 mod handler;
 mod machine;
-#[cfg(test)]
-mod machine_tests;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use libp2p_core::Multiaddr;
 use libp2p_identity::PeerId;

@@ -4,9 +4,9 @@ mod behaviour;
 mod config;
 mod handler;
 mod machine;
-#[cfg(test)]
-mod machine_tests;
 mod rates;
+#[cfg(test)]
+mod tests;
 
 use libp2p_core::Multiaddr;
 use libp2p_identity::PeerId;

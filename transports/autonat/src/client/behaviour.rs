@@ -21,7 +21,6 @@ use super::{
     machine::{Command, Machine},
     server::Connection,
 };
-use crate::address::is_relayed;
 
 /// Tests candidates with the help of connected peers that offer it.
 #[derive(Debug)]
@@ -91,10 +90,6 @@ impl Behaviour {
             waker.wake();
         }
     }
-
-    fn handler(&self, address: &Multiaddr) -> Handler {
-        Handler::new(!is_relayed(address), self.config.patience)
-    }
 }
 
 /// Through tokio, whose clock tests can turn.
@@ -126,20 +121,20 @@ impl NetworkBehaviour for Behaviour {
         _connection: ConnectionId,
         _peer: PeerId,
         _local: &Multiaddr,
-        remote: &Multiaddr,
+        _remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.handler(remote))
+        Ok(Handler::new(self.config.patience))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         _connection: ConnectionId,
         _peer: PeerId,
-        address: &Multiaddr,
+        _address: &Multiaddr,
         _role: Endpoint,
         _port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.handler(address))
+        Ok(Handler::new(self.config.patience))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {

@@ -10,6 +10,12 @@ use crate::{address::Target, ip::Networks};
 /// Servers that are asked about an address in one round, those included that give no usable answer.
 const MAX_ASKED: usize = 8;
 
+/// Rounds without success after which a candidate that only the swarm named is dropped, if it no longer names it.
+const MAX_FAILURES: u32 = 4;
+
+/// Time after which the swarm counts as no longer naming a candidate.
+const FORGET: Duration = Duration::from_secs(60 * 60);
+
 /// What a server's answer says of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Vote {
@@ -178,6 +184,12 @@ impl Candidate {
     /// Takes the verdict away if its time is over.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         self.verdict.take_if(|verdict| verdict.expires <= now).is_some()
+    }
+
+    /// Whether nobody names it any more, nor is it of use.
+    pub(super) fn is_forgotten(&self, now: Instant) -> bool {
+        let unnamed = !self.owners && self.seen.is_none_or(|seen| seen + FORGET <= now);
+        unnamed && self.failures >= MAX_FAILURES && !self.is_testing()
     }
 
     /// When there is something to do without any event.

@@ -78,8 +78,6 @@ pub(super) enum News {
 
 /// The handler of one connection.
 pub struct Handler {
-    /// No circuit.
-    direct: bool,
     patience: Duration,
     /// To be opened; then asked.
     asks: VecDeque<Ask>,
@@ -104,9 +102,8 @@ enum Stage {
 }
 
 impl Handler {
-    pub(super) fn new(direct: bool, patience: Duration) -> Self {
+    pub(super) fn new(patience: Duration) -> Self {
         Self {
-            direct,
             patience,
             asks: VecDeque::new(),
             asking: Vec::new(),
@@ -185,7 +182,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = Ask;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Offer> {
-        SubstreamProtocol::new(Offer(self.direct.then_some(DIAL_BACK)), ()).with_timeout(DIAL_BACK_TIMEOUT)
+        SubstreamProtocol::new(Offer(Some(DIAL_BACK)), ()).with_timeout(DIAL_BACK_TIMEOUT)
     }
 
     fn on_behaviour_event(&mut self, In(order): In) {
@@ -263,7 +260,7 @@ impl ConnectionHandler for Handler {
 
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handler").field("direct", &self.direct).finish_non_exhaustive()
+        f.debug_struct("Handler").field("asking", &self.asking.len()).finish_non_exhaustive()
     }
 }
 

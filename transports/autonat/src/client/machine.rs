@@ -24,14 +24,11 @@ const MAX_OWNERS: usize = 32;
 /// reachable or being tested.
 const MAX_SWARMS: usize = 16;
 
-/// Rounds without success after which a candidate that only the swarm named is dropped.
-const MAX_FAILURES: u32 = 4;
-
 /// Questions under way at once.
 const MAX_QUESTIONS: usize = 6;
 
 /// Peers that are remembered, as long as they are connected: the first ones.
-const MAX_SERVERS: usize = 4096;
+const MAX_SERVERS: usize = 16_384;
 
 /// Time after an answer for the nonce to come: it takes another connection.
 const NONCE_GRACE: Duration = Duration::from_secs(3);
@@ -138,13 +135,15 @@ impl Machine {
         for question in open.map(|(question, _)| *question).collect::<Vec<_>>() {
             self.handle_answer(question, Answer::Failed, 0, now);
         }
-        if let Some(server) = self.servers.get_mut(&peer) {
-            server.disconnect(id);
-            if server.is_gone() {
-                self.servers.remove(&peer);
-            }
+        let Some(server) = self.servers.get_mut(&peer) else { return };
+        let served = server.serves();
+        server.disconnect(id);
+        if server.is_gone() {
+            self.servers.remove(&peer);
         }
-        self.schedule(now);
+        if served {
+            self.schedule(now);
+        }
     }
 
     /// The peer offers the protocol on this connection, or no longer.
@@ -389,8 +388,7 @@ impl Machine {
             }
             Some(Finding::Nothing) | None => {}
         }
-        let hopeless = !candidate.owners && candidate.failures >= MAX_FAILURES;
-        if hopeless && !candidate.is_testing() {
+        if candidate.is_forgotten(now) {
             if candidate.verdict.is_some() {
                 self.report(Event::Expired { address: address.clone() });
             }
@@ -411,8 +409,8 @@ impl Machine {
             .iter()
             .filter(|(peer, _)| !candidate.was_asked(**peer))
             .filter_map(|(peer, server)| {
+                let connection = server.way(&candidate.target, self.config.scope)?;
                 let free = server.free_at(&self.config, now)?;
-                let (connection, _) = server.way(&candidate.target, self.config.scope)?;
                 Some((free, heard(server), *peer, connection))
             })
             .min_by_key(|(free, heard, ..)| (*free > now, *heard, *free))

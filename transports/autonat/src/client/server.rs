@@ -84,6 +84,11 @@ impl Server {
         self.named = true;
     }
 
+    /// Whether it may be asked at all.
+    pub(super) fn serves(&self) -> bool {
+        self.named || self.connections.values().any(|connection| connection.serves)
+    }
+
     pub(super) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
         self.connections.get(&id)
     }
@@ -91,14 +96,14 @@ impl Server {
     /// The connection over which it can be asked about this address, newest first.
     ///
     /// One that sits beside us, or behind the same router, would tell how that router treats its own side.
-    pub(super) fn way(&self, target: &Target, scope: Scope) -> Option<(ConnectionId, IpAddr)> {
-        if !self.named && !self.connections.values().any(|connection| connection.serves) {
+    pub(super) fn way(&self, target: &Target, scope: Scope) -> Option<ConnectionId> {
+        if !self.serves() {
             return None;
         }
         let elsewhere = |ip: IpAddr| scope.allows(ip) && (ip != target.ip || ip.is_loopback());
         self.connections.iter().rev().find_map(|(id, connection)| {
             let ip = ip_of(&connection.remote)?.to_canonical();
-            (!is_relayed(&connection.remote) && elsewhere(ip)).then_some((*id, ip))
+            (!is_relayed(&connection.remote) && elsewhere(ip)).then_some(*id)
         })
     }
 

@@ -28,8 +28,7 @@ use crate::address::{ip_of, is_relayed};
 #[derive(Debug)]
 pub struct Behaviour {
     machine: Machine,
-    /// Connections on which requests may come.
-    serving: HashMap<ConnectionId, Asker>,
+    connections: HashMap<ConnectionId, Asker>,
     /// Dials and connections of our own, with the request that they are for.
     dials: HashMap<ConnectionId, Key>,
     /// At most one or two for each event that was handed in, and one for each connection.
@@ -43,6 +42,8 @@ pub struct Behaviour {
 struct Asker {
     peer: PeerId,
     address: Multiaddr,
+    /// Neither through a relay nor dialed by us to hand over a nonce.
+    may_ask: bool,
 }
 
 /// A connection of our own dial came when nobody waited for it any more.
@@ -55,7 +56,7 @@ impl Behaviour {
     pub fn new(config: Config) -> Self {
         Self {
             machine: Machine::new(config, rand::make_rng()),
-            serving: HashMap::new(),
+            connections: HashMap::new(),
             dials: HashMap::new(),
             actions: VecDeque::new(),
             timer: None,
@@ -71,7 +72,7 @@ impl Behaviour {
             return;
         }
         self.machine.config_mut().enabled = enabled;
-        for (connection, asker) in &self.serving {
+        for (connection, asker) in &self.connections {
             self.actions.push_back(notify(asker.peer, *connection, Order::Offer(enabled)));
         }
         self.wake();
@@ -100,13 +101,10 @@ impl Behaviour {
         Counters { connected: self.connected, ..self.machine.counters() }
     }
 
-    fn handler(&self, address: &Multiaddr) -> Handler {
+    /// The protocol is offered on all connections: peers remember what identify told them on the last one.
+    fn handler(&self, nonce: Option<u64>) -> Handler {
         let config = self.machine.config();
-        if is_relayed(address) {
-            Handler::idle(config.patience.clone())
-        } else {
-            Handler::serving(config.enabled, config.patience.clone())
-        }
+        Handler::new(config.enabled, nonce, config.patience.clone())
     }
 
     /// Turns the machine's decisions into what the swarm understands.
@@ -147,10 +145,12 @@ impl Behaviour {
         let now = now();
         let key = |stream| Key { connection, stream };
         match news {
-            News::Opened(stream) => {
-                let ip = self.serving.get(&connection).and_then(|asker| ip_of(&asker.address));
-                self.machine.handle_stream(key(stream), peer, ip, now);
-            }
+            News::Opened(stream) => match self.connections.get(&connection) {
+                Some(asker) if asker.may_ask => {
+                    self.machine.handle_stream(key(stream), peer, ip_of(&asker.address), now);
+                }
+                _ => self.machine.handle_misplaced(key(stream), peer),
+            },
             News::Requested(stream, request) => self.machine.handle_request(key(stream), &request, now),
             News::Paid(stream) => self.machine.handle_payment(key(stream), now),
             News::Broken(stream) => self.machine.handle_broken(key(stream)),
@@ -167,7 +167,7 @@ impl Behaviour {
     }
 
     fn handle_closed(&mut self, connection: ConnectionId) {
-        self.serving.remove(&connection);
+        self.connections.remove(&connection);
         self.machine.handle_closed(connection);
         if let Some(key) = self.dials.remove(&connection) {
             self.machine.handle_dialed_back(key, false); // counts only if nothing was told before
@@ -193,23 +193,23 @@ impl NetworkBehaviour for Behaviour {
         _connection: ConnectionId,
         _peer: PeerId,
         _local: &Multiaddr,
-        remote: &Multiaddr,
+        _remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.handler(remote))
+        Ok(self.handler(None))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         connection: ConnectionId,
         _peer: PeerId,
-        address: &Multiaddr,
+        _address: &Multiaddr,
         _role: Endpoint,
         _port_use: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        let Some(key) = self.dials.get(&connection) else { return Ok(self.handler(address)) };
+        let Some(key) = self.dials.get(&connection) else { return Ok(self.handler(None)) };
         let nonce = self.machine.handle_connected(*key).ok_or_else(|| ConnectionDenied::new(TooLate))?;
         self.connected += 1;
-        Ok(Handler::dialing_back(nonce, self.machine.config().patience.clone()))
+        Ok(self.handler(Some(nonce)))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -220,17 +220,15 @@ impl NetworkBehaviour for Behaviour {
                 endpoint,
                 ..
             }) => {
-                let address = endpoint.get_remote_address();
-                if !self.dials.contains_key(&connection_id) && !is_relayed(address) {
-                    let asker = Asker { peer: peer_id, address: address.clone() };
-                    self.serving.insert(connection_id, asker);
-                }
+                let address = endpoint.get_remote_address().clone();
+                let may_ask = !self.dials.contains_key(&connection_id) && !is_relayed(&address);
+                self.connections.insert(connection_id, Asker { peer: peer_id, address, may_ask });
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. }) => {
                 self.handle_closed(connection_id);
             }
             FromSwarm::AddressChange(change) => {
-                if let Some(asker) = self.serving.get_mut(&change.connection_id) {
+                if let Some(asker) = self.connections.get_mut(&change.connection_id) {
                     asker.address = ConnectedPoint::get_remote_address(change.new).clone();
                 }
             }

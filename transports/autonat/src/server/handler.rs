@@ -65,25 +65,19 @@ pub(super) enum News {
 
 /// The handler of one connection.
 pub struct Handler {
-    role: Role,
+    offered: bool,
+    streams: Vec<Served>,
+    next_stream: u64,
+    /// If we dialed, to hand over a nonce.
+    dial_back: Option<DialingBack>,
     patience: Patience,
     news: VecDeque<News>,
     waker: Option<Waker>,
 }
 
-enum Role {
-    Serving {
-        offered: bool,
-        streams: Vec<Served>,
-        next: u64,
-    },
-    /// We dialed, to hand over a nonce.
-    DialingBack {
-        nonce: u64,
-        step: Step,
-    },
-    /// A circuit: who asks through it has no IP address.
-    Idle,
+struct DialingBack {
+    nonce: u64,
+    step: Step,
 }
 
 struct Served {
@@ -108,20 +102,17 @@ enum Step {
 }
 
 impl Handler {
-    pub(super) fn serving(offered: bool, patience: Patience) -> Self {
-        Self::new(Role::Serving { offered, streams: Vec::new(), next: 0 }, patience)
-    }
-
-    pub(super) fn dialing_back(nonce: u64, patience: Patience) -> Self {
-        Self::new(Role::DialingBack { nonce, step: Step::Open }, patience)
-    }
-
-    pub(super) fn idle(patience: Patience) -> Self {
-        Self::new(Role::Idle, patience)
-    }
-
-    fn new(role: Role, patience: Patience) -> Self {
-        Self { role, patience, news: VecDeque::new(), waker: None }
+    /// With a nonce, that is handed over first of all.
+    pub(super) fn new(offered: bool, nonce: Option<u64>, patience: Patience) -> Self {
+        Self {
+            offered,
+            streams: Vec::new(),
+            next_stream: 0,
+            dial_back: nonce.map(|nonce| DialingBack { nonce, step: Step::Open }),
+            patience,
+            news: VecDeque::new(),
+            waker: None,
+        }
     }
 
     fn wake(&mut self) {
@@ -131,21 +122,19 @@ impl Handler {
     }
 
     fn take_in(&mut self, stream: Stream) {
-        let Role::Serving { streams, next, .. } = &mut self.role else { return };
-        if streams.len() >= MAX_STREAMS {
+        if self.streams.len() >= MAX_STREAMS {
             debug!(limit = MAX_STREAMS, "too many streams of one connection: dropped");
             return;
         }
-        let id = *next;
-        *next += 1;
-        streams.push(Served { id, stage: Stage::Parked(stream) });
+        let id = self.next_stream;
+        self.next_stream += 1;
+        self.streams.push(Served { id, stage: Stage::Parked(stream) });
         self.news.push_back(News::Opened(id));
         self.wake();
     }
 
     fn advance(&mut self, id: u64, work: impl FnOnce(Stream, &Patience) -> Stage) {
-        let Role::Serving { streams, .. } = &mut self.role else { return };
-        let Some(served) = streams.iter_mut().find(|served| served.id == id) else { return };
+        let Some(served) = self.streams.iter_mut().find(|served| served.id == id) else { return };
         served.stage = match std::mem::replace(&mut served.stage, Stage::Gone) {
             Stage::Parked(stream) => work(stream, &self.patience),
             other => other,
@@ -154,8 +143,8 @@ impl Handler {
     }
 
     fn handed_over(&mut self, result: bool) {
-        if let Role::DialingBack { step, .. } = &mut self.role {
-            *step = Step::Done;
+        if let Some(dial_back) = &mut self.dial_back {
+            dial_back.step = Step::Done;
             self.news.push_back(News::DialedBack(result));
         }
         self.wake();
@@ -208,21 +197,19 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = ();
 
     fn listen_protocol(&self) -> SubstreamProtocol<Offer> {
-        let offered = matches!(self.role, Role::Serving { offered: true, .. });
-        SubstreamProtocol::new(Offer(offered.then_some(DIAL_REQUEST)), ()).with_timeout(self.patience.request)
+        let offer = Offer(self.offered.then_some(DIAL_REQUEST));
+        SubstreamProtocol::new(offer, ()).with_timeout(self.patience.request)
     }
 
     /// Until the nonce was handed over; requests keep the connection by their streams.
     fn connection_keep_alive(&self) -> bool {
-        matches!(&self.role, Role::DialingBack { step, .. } if !matches!(step, Step::Done))
+        self.dial_back.as_ref().is_some_and(|dial_back| !matches!(dial_back.step, Step::Done))
     }
 
     fn on_behaviour_event(&mut self, In(order): In) {
         match order {
             Order::Offer(offer) => {
-                if let Role::Serving { offered, .. } = &mut self.role {
-                    *offered = offer;
-                }
+                self.offered = offer;
                 self.wake();
             }
             Order::Read(id) => {
@@ -238,20 +225,18 @@ impl ConnectionHandler for Handler {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Offer, (), Out>> {
-        match &mut self.role {
-            Role::Serving { streams, .. } => {
-                for served in streams.iter_mut() {
-                    self.news.extend(served.poll(cx));
-                }
-                streams.retain(|served| !matches!(served.stage, Stage::Gone));
-            }
-            Role::DialingBack { step: step @ Step::Open, .. } => {
+        for served in &mut self.streams {
+            self.news.extend(served.poll(cx));
+        }
+        self.streams.retain(|served| !matches!(served.stage, Stage::Gone));
+        match self.dial_back.as_mut().map(|dial_back| &mut dial_back.step) {
+            Some(step @ Step::Open) => {
                 *step = Step::Opening;
                 let protocol =
                     SubstreamProtocol::new(Offer(Some(DIAL_BACK)), ()).with_timeout(self.patience.dial_back);
                 return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
             }
-            Role::DialingBack { step: Step::Handing(handing), .. } => {
+            Some(Step::Handing(handing)) => {
                 if let Poll::Ready(result) = handing.poll_unpin(cx) {
                     if let Err(error) = &result {
                         debug!(%error, "nonce not handed over");
@@ -259,7 +244,7 @@ impl ConnectionHandler for Handler {
                     self.handed_over(result.is_ok());
                 }
             }
-            Role::DialingBack { .. } | Role::Idle => {}
+            Some(Step::Opening | Step::Done) | None => {}
         }
         if let Some(news) = self.news.pop_front() {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(Out(news)));
@@ -275,7 +260,7 @@ impl ConnectionHandler for Handler {
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) => {
                 let limit = self.patience.dial_back;
-                if let Role::DialingBack { nonce, step } = &mut self.role {
+                if let Some(DialingBack { nonce, step }) = &mut self.dial_back {
                     *step = Step::Handing(frame::within(limit, hand_over(protocol, *nonce)).boxed());
                 }
                 self.wake();
@@ -291,12 +276,11 @@ impl ConnectionHandler for Handler {
 
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let role = match &self.role {
-            Role::Serving { .. } => "Serving",
-            Role::DialingBack { .. } => "DialingBack",
-            Role::Idle => "Idle",
-        };
-        f.debug_struct("Handler").field("role", &role).finish_non_exhaustive()
+        f.debug_struct("Handler")
+            .field("offered", &self.offered)
+            .field("streams", &self.streams.len())
+            .field("dials_back", &self.dial_back.is_some())
+            .finish_non_exhaustive()
     }
 }
 

@@ -127,6 +127,11 @@ impl Machine {
         }
     }
 
+    /// A stream was opened where requests are not taken.
+    pub(super) fn handle_misplaced(&mut self, key: Key, asker: PeerId) {
+        self.reject(key, asker, None, OverLimit::Misplaced, 0);
+    }
+
     fn admit(&mut self, asker: PeerId, ip: Option<IpAddr>, now: Instant) -> Result<(), OverLimit> {
         let limits = &self.config.limits;
         if self.requests.len() >= limits.concurrent {

@@ -43,6 +43,9 @@ pub enum OverLimit {
     /// Those of this peer.
     #[error("too many requests of this peer under way")]
     ConcurrentOfPeer,
+    /// Over a relay, where the asker's IP address is not known, or over a connection that hands over a nonce: none.
+    #[error("no requests are taken on this connection")]
+    Misplaced,
 }
 
 /// Counts by looking through what was accepted in the last minute: what was refused leaves no trace, so the memory is

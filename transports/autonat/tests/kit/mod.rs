@@ -1,19 +1,25 @@
 //! Nodes on the loopback.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, missing_debug_implementations, unnameable_types, missing_docs)]
+
+pub mod attacker;
+pub mod spy;
 
 use std::{collections::VecDeque, time::Duration};
 
-use autonat::{Scope, Transport, client, server};
+use autonat::{Scope, client, server};
 use futures::{FutureExt as _, StreamExt as _, future::select_all};
 use libp2p::{
-    Multiaddr, PeerId, Swarm, SwarmBuilder, identify, noise,
-    swarm::{NetworkBehaviour, SwarmEvent},
+    Multiaddr, PeerId, Swarm, SwarmBuilder, Transport as _,
+    core::{muxing::StreamMuxerBox, transport::PortUse, upgrade},
+    identify, noise, quic,
+    swarm::{ConnectionId, NetworkBehaviour, SwarmEvent},
     tcp, yamux,
 };
-use tokio::time::timeout;
+use spy::{Dials, Spy};
+use tokio::{task::JoinHandle, time::timeout};
 
 /// Longest wait for anything.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 #[derive(NetworkBehaviour)]
 pub struct Behaviour {
@@ -22,13 +28,26 @@ pub struct Behaviour {
     pub server: server::Behaviour,
 }
 
+pub const ALL: [autonat::Transport; 6] = [
+    autonat::Transport::Tcp,
+    autonat::Transport::Quic,
+    autonat::Transport::WebSocket,
+    autonat::Transport::SecureWebSocket,
+    autonat::Transport::WebTransport,
+    autonat::Transport::WebRtcDirect,
+];
+
 pub struct Node {
     pub swarm: Swarm<Behaviour>,
-    client_events: VecDeque<client::Event>,
-    server_events: Vec<server::Event>,
+    pub client_events: VecDeque<client::Event>,
+    pub server_events: VecDeque<server::Event>,
     pub listening: Vec<Multiaddr>,
-    pub connected: Vec<PeerId>,
-    pub dialed: Vec<PeerId>,
+    /// Peers whose protocols are known.
+    pub identified: Vec<(PeerId, identify::Info)>,
+    /// Connections that were made, and whether we dialed.
+    pub made: Vec<(ConnectionId, PeerId, bool)>,
+    pub closed: Vec<ConnectionId>,
+    dials: Dials,
 }
 
 pub fn client_config() -> client::Config {
@@ -41,11 +60,24 @@ pub fn server_config() -> server::Config {
 
 impl Node {
     pub fn new(client: client::Config, server: server::Config) -> Self {
+        let dials = Dials::default();
+        let spy = dials.clone();
         let swarm = SwarmBuilder::with_new_identity()
             .with_tokio()
-            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
-            .expect("TCP")
-            .with_quic()
+            .with_other_transport(|key| {
+                let tcp = tcp::tokio::Transport::default()
+                    .upgrade(upgrade::Version::V1)
+                    .authenticate(noise::Config::new(key).expect("noise"))
+                    .multiplex(yamux::Config::default())
+                    .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+                    .boxed();
+                let quic = quic::tokio::Transport::new(quic::Config::new(key))
+                    .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+                    .boxed();
+                let both = tcp.or_transport(quic).map(|either, _| either.into_inner()).boxed();
+                Spy::new(both, spy)
+            })
+            .expect("transports")
             .with_behaviour(|key| Behaviour {
                 identify: identify::Behaviour::new(
                     identify::Config::new("/test/1".to_owned(), key.public()).with_hide_listen_addrs(true),
@@ -59,10 +91,12 @@ impl Node {
         Self {
             swarm,
             client_events: VecDeque::new(),
-            server_events: Vec::new(),
+            server_events: VecDeque::new(),
             listening: Vec::new(),
-            connected: Vec::new(),
-            dialed: Vec::new(),
+            identified: Vec::new(),
+            made: Vec::new(),
+            closed: Vec::new(),
+            dials,
         }
     }
 
@@ -74,7 +108,7 @@ impl Node {
     }
 
     /// Asks and does not listen yet.
-    pub async fn client() -> Self {
+    pub fn client() -> Self {
         Self::new(client_config(), server::Config::default())
     }
 
@@ -91,36 +125,74 @@ impl Node {
         self.listening.last().expect("just came").clone()
     }
 
-    /// Until identify told both.
+    /// Connects, and waits until the other side's protocols are known.
     pub async fn connect(&mut self, other: &mut Self) {
         self.swarm.dial(other.listening[0].clone()).expect("dialed");
-        let (us, them) = (self.connected.len(), other.connected.len());
-        drive_until(self, &mut [other], |node| (node.connected.len() > us).then_some(())).await;
-        drive_until(other, &mut [self], |node| (node.connected.len() > them).then_some(())).await;
+        let them = other.id();
+        drive_until(self, &mut [other], |node| node.knows(them).then_some(())).await;
     }
 
-    pub fn client_event(&mut self) -> Option<client::Event> {
-        self.client_events.pop_front()
+    pub fn knows(&self, peer: PeerId) -> bool {
+        self.identified.iter().any(|(known, _)| *known == peer)
     }
 
-    pub fn server_events(&self) -> &[server::Event] {
-        &self.server_events
+    pub fn set_candidate(&mut self, address: &Multiaddr) {
+        self.swarm.behaviour_mut().client.set_candidates([address.clone()]);
+    }
+
+    /// The next event about this address; identify names further candidates.
+    pub fn event_about(&mut self, of: &Multiaddr) -> Option<client::Event> {
+        let about = |event: &client::Event| match event {
+            client::Event::Verdict { address, .. } | client::Event::Expired { address } => address == of,
+        };
+        let index = self.client_events.iter().position(about)?;
+        self.client_events.remove(index)
+    }
+
+    /// What was served about this address.
+    pub fn served(&mut self, address: &Multiaddr) -> Option<server::Event> {
+        let index = self.server_events.iter().position(|event| event.address.as_ref() == Some(address))?;
+        self.server_events.remove(index)
+    }
+
+    /// What the transports were told to dial.
+    pub fn dials(&self) -> Vec<(Multiaddr, PortUse)> {
+        self.dials.lock().expect("not poisoned").clone()
+    }
+
+    /// Runs on its own from here.
+    pub fn run(mut self) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            loop {
+                self.step().await;
+            }
+        })
     }
 
     pub async fn step(&mut self) {
         match self.swarm.select_next_some().await {
             SwarmEvent::NewListenAddr { address, .. } => self.listening.push(address),
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
-                self.connected.push(peer_id);
-                if endpoint.is_dialer() {
-                    self.dialed.push(peer_id);
-                }
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.made.push((connection_id, peer_id, endpoint.is_dialer()));
             }
+            SwarmEvent::ConnectionClosed { connection_id, .. } => self.closed.push(connection_id),
             SwarmEvent::Behaviour(BehaviourEvent::Client(event)) => self.client_events.push_back(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Server(event)) => self.server_events.push(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Server(event)) => self.server_events.push_back(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                info,
+                ..
+            })) => {
+                self.identified.push((peer_id, info));
+            }
             _ => {}
         }
     }
+}
+
+/// What the others say of this address of `asker`.
+pub async fn verdict(asker: &mut Node, others: &mut [&mut Node], address: &Multiaddr) -> client::Event {
+    drive_until(asker, others, |node| node.event_about(address)).await
 }
 
 /// Lets all go on until `node` has what is waited for.
@@ -141,5 +213,3 @@ pub async fn drive_until<T>(
     .await
     .expect("it comes in time")
 }
-
-pub const ALL: [Transport; 2] = [Transport::Tcp, Transport::Quic];

@@ -1,1 +1,0 @@
-//! Stories of the server as a machine.
