@@ -5,6 +5,7 @@ mod candidate;
 mod config;
 mod handler;
 mod machine;
+mod question;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use libp2p_identity::PeerId;
 pub use behaviour::Behaviour;
 pub use config::Config;
 pub use handler::{Handler, In as HandlerIn, Out as HandlerOut};
-pub use machine::Ask;
+pub use question::Ask;
 
 /// What became known.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::{
 /// Any bytes give a message or an error; what was read is written so that it is read again.
 pub fn message(bytes: &[u8]) {
     if let Ok(message) = Message::decode(bytes) {
-        if let Message::DialRequest(request) = &message {
+        if let Message::Ask(request) = &message {
             assert!(request.addresses.len() <= MAX_ADDRESSES);
         }
         assert_eq!(Message::decode(&message.encode()).as_ref(), Ok(&message));

@@ -37,10 +37,10 @@ pub(crate) enum Malformed {
 /// What goes over a stream of dial requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
-    DialRequest(DialRequest),
-    DialResponse(DialResponse),
-    DialDataRequest(DialDataRequest),
-    DialDataResponse(DialData),
+    Ask(DialRequest),
+    Answer(DialResponse),
+    Charge(DialDataRequest),
+    Data(DialData),
 }
 
 /// Asks to be dialed at one of these addresses, the first one that the server is willing to dial.
@@ -100,10 +100,10 @@ impl Message {
         let mut fields = Fields(bytes);
         while let Some((number, value)) = fields.next()? {
             message = Some(match number {
-                1 => Self::DialRequest(DialRequest::decode(value.bytes(number)?)?),
-                2 => Self::DialResponse(DialResponse::decode(value.bytes(number)?)?),
-                3 => Self::DialDataRequest(DialDataRequest::decode(value.bytes(number)?)?),
-                4 => Self::DialDataResponse(DialData::decode(value.bytes(number)?)?),
+                1 => Self::Ask(DialRequest::decode(value.bytes(number)?)?),
+                2 => Self::Answer(DialResponse::decode(value.bytes(number)?)?),
+                3 => Self::Charge(DialDataRequest::decode(value.bytes(number)?)?),
+                4 => Self::Data(DialData::decode(value.bytes(number)?)?),
                 _ => continue,
             });
         }
@@ -113,10 +113,10 @@ impl Message {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
         match self {
-            Self::DialRequest(request) => out.bytes(1, &request.encode()),
-            Self::DialResponse(response) => out.bytes(2, &response.encode()),
-            Self::DialDataRequest(request) => out.bytes(3, &request.encode()),
-            Self::DialDataResponse(data) => out.bytes(4, &data.encode()),
+            Self::Ask(request) => out.bytes(1, &request.encode()),
+            Self::Answer(response) => out.bytes(2, &response.encode()),
+            Self::Charge(request) => out.bytes(3, &request.encode()),
+            Self::Data(data) => out.bytes(4, &data.encode()),
         }
         out.0
     }

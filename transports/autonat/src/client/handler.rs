@@ -16,7 +16,7 @@ use libp2p_swarm::{
 };
 use tracing::debug;
 
-use super::machine::{Answer, Ask, QuestionId};
+use super::question::{Answer, Ask, QuestionId};
 use crate::{
     frame::{self, StreamError},
     message::{
@@ -303,9 +303,9 @@ async fn converse(
     paid: &mut u64,
 ) -> Result<Answer, StreamError> {
     let request = DialRequest { addresses: vec![ask.address.to_vec()], nonce: ask.nonce };
-    frame::write(stream, &Message::DialRequest(request).encode()).await?;
+    frame::write(stream, &Message::Ask(request).encode()).await?;
     let mut message = Message::decode(&frame::read(stream, MAX_ANSWER).await?)?;
-    if let Message::DialDataRequest(DialDataRequest { index, bytes }) = message {
+    if let Message::Charge(DialDataRequest { index, bytes }) = message {
         if index != 0 {
             return Err(StreamError::Unexpected);
         }
@@ -315,20 +315,20 @@ async fn converse(
         while *paid < bytes {
             let length = (bytes - *paid).min(CHUNK);
             let data = DialData { length: usize::try_from(length).unwrap_or_default() };
-            frame::write(stream, &Message::DialDataResponse(data).encode()).await?;
+            frame::write(stream, &Message::Data(data).encode()).await?;
             *paid += length;
         }
         message = Message::decode(&frame::read(stream, MAX_ANSWER).await?)?;
     }
     match message {
-        Message::DialResponse(DialResponse::Dialed { index: 0, status }) => Ok(match status {
+        Message::Answer(DialResponse::Dialed { index: 0, status }) => Ok(match status {
             DialStatus::Ok => Answer::Dialed,
             DialStatus::DialError => Answer::NotDialed,
             DialStatus::DialBackError => Answer::NotHandedOver,
         }),
-        Message::DialResponse(DialResponse::Rejected) => Ok(Answer::Rejected),
-        Message::DialResponse(DialResponse::Refused) => Ok(Answer::Refused),
-        Message::DialResponse(DialResponse::Internal) => Ok(Answer::Failed),
+        Message::Answer(DialResponse::Rejected) => Ok(Answer::Rejected),
+        Message::Answer(DialResponse::Refused) => Ok(Answer::Refused),
+        Message::Answer(DialResponse::Internal) => Ok(Answer::Failed),
         _ => Err(StreamError::Unexpected),
     }
 }

@@ -13,9 +13,10 @@ use rand::{RngExt as _, rngs::StdRng};
 use super::{
     Config, Counters, Event, Status,
     candidate::{Candidate, Finding, Vote},
+    question::{Answer, Ask, Question, QuestionId},
     server::{Connection, Server},
 };
-use crate::address::{Target, is_relayed, transport_of};
+use crate::address::Target;
 
 /// Candidates that the owner may name; further ones are left out.
 const MAX_OWNERS: usize = 32;
@@ -41,53 +42,11 @@ const ANSWER_GRACE: Duration = Duration::from_secs(15);
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Numbers questions.
-pub(super) type QuestionId = u64;
-
-/// A question, as the connection needs to know it.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    pub(super) id: QuestionId,
-    pub(super) address: Multiaddr,
-    pub(super) nonce: u64,
-    /// Data that may be sent for it.
-    pub(super) budget: u64,
-}
-
-/// What the server answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Dialed,
-    NotDialed,
-    NotHandedOver,
-    Rejected,
-    Refused,
-    /// The stream failed, or it broke the rules.
-    Failed,
-    /// It wants more data than we are willing to send.
-    TooDear,
-}
-
 /// What must be done.
 #[derive(Debug)]
 pub(super) enum Command {
     Ask { server: PeerId, connection: ConnectionId, ask: Ask },
     Report(Event),
-}
-
-#[derive(Debug)]
-struct Question {
-    server: PeerId,
-    connection: ConnectionId,
-    address: Multiaddr,
-    nonce: u64,
-    budget: u64,
-    since: Instant,
-    /// The nonce came.
-    back: bool,
-    /// The server says that it dialed; the nonce is waited for.
-    answered: bool,
-    deadline: Instant,
 }
 
 /// Drained with [`Self::poll_command`] after each call of `handle_*`.
@@ -265,7 +224,7 @@ impl Machine {
             self.counters.false_dial_backs += 1;
             return false;
         };
-        if question.back || !is_dial_of(connection, &question.address, question.since) {
+        if question.back || !question.can_have_led_to(connection) {
             self.counters.false_dial_backs += 1;
             return false;
         }
@@ -459,16 +418,4 @@ impl Machine {
     fn report(&mut self, event: Event) {
         self.commands.push_back(Command::Report(event));
     }
-}
-
-/// Whether this connection can be the one that a question led to: new, dialed by the other side, direct, and through
-/// the same transport and family.
-fn is_dial_of(connection: &Connection, address: &Multiaddr, asked: Instant) -> bool {
-    let family = |address: &Multiaddr| crate::address::ip_of(address).map(|ip| ip.to_canonical().is_ipv4());
-    let transports = (transport_of(&connection.local), transport_of(address));
-    connection.inbound
-        && connection.since >= asked
-        && !is_relayed(&connection.remote)
-        && matches!(transports, (Ok(local), Ok(dialed)) if local.can_be(dialed))
-        && family(&connection.remote) == family(address)
 }

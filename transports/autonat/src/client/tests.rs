@@ -9,7 +9,8 @@ use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::{
     Config, Event,
-    machine::{Answer, Ask, Command, Machine},
+    machine::{Command, Machine},
+    question::{Answer, Ask},
     server::Connection,
 };
 

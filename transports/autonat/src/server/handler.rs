@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, io,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -287,7 +287,7 @@ impl fmt::Debug for Handler {
 async fn read<S: AsyncRead + Unpin>(mut stream: S, limit: Duration) -> Result<(S, DialRequest), StreamError> {
     frame::within(limit, async {
         match Message::decode(&frame::read(&mut stream, MAX_MESSAGE).await?)? {
-            Message::DialRequest(request) => Ok((stream, request)),
+            Message::Ask(request) => Ok((stream, request)),
             _ => Err(StreamError::Unexpected),
         }
     })
@@ -300,11 +300,11 @@ async fn charge<S: AsyncRead + AsyncWrite + Unpin>(
     limit: Duration,
 ) -> Result<S, StreamError> {
     frame::within(limit, async {
-        frame::write(&mut stream, &Message::DialDataRequest(request).encode()).await?;
+        frame::write(&mut stream, &Message::Charge(request).encode()).await?;
         let mut missing = request.bytes;
         while missing > 0 {
             let message = Message::decode(&frame::read(&mut stream, MAX_MESSAGE).await?)?;
-            let Message::DialDataResponse(data) = message else { return Err(StreamError::Unexpected) };
+            let Message::Data(data) = message else { return Err(StreamError::Unexpected) };
             missing = missing.saturating_sub(data.length as u64);
             if missing > 0 && data.length < MIN_DATA {
                 return Err(StreamError::Unexpected);
@@ -316,7 +316,7 @@ async fn charge<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, response: DialResponse) {
-    let message = Message::DialResponse(response).encode();
+    let message = Message::Answer(response).encode();
     match frame::within(ANSWER_TIMEOUT, frame::write(&mut stream, &message)).await {
         Ok(()) => frame::finish(stream).await,
         Err(error) => debug!(%error, "answer not taken"),
@@ -324,12 +324,16 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, response: DialR
 }
 
 /// Hands over the nonce, and waits for the answer or at least the end of the stream.
+///
+/// go-libp2p v0.51 resets the stream right after its answer, which is lost then on QUIC: a reset tells that the
+/// stream was looked at, too. Whether the nonce was the right one is the asker's to judge.
 async fn hand_over(mut stream: impl AsyncRead + AsyncWrite + Unpin, nonce: u64) -> Result<(), StreamError> {
     frame::write(&mut stream, &DialBack { nonce }.encode()).await?;
     stream.close().await?;
     match frame::read(&mut stream, MAX_DIAL_BACK_RESPONSE).await {
         Ok(response) => DialBackResponse::decode(&response).map(drop).map_err(StreamError::from),
         Err(StreamError::Ended) => Ok(()),
+        Err(StreamError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_debug_implementations, unnameable_types, missing_docs)]
 
 pub mod attacker;
+pub mod program;
 pub mod spy;
 
 use std::{collections::VecDeque, time::Duration};
