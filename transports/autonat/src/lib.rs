@@ -4,7 +4,7 @@
 //! server dials for whom and how often.
 //! Must not know: where candidates come from, what is done with a verdict, which transports the swarm is made of.
 //! Start at: [`client::Behaviour`], [`server::Behaviour`].  Told by: `tests/loopback.rs`, `storm.rs`, `cost.rs`,
-//! `go_libp2p.rs`.
+//! `arbitrary.rs`, `rust_libp2p.rs`, `go_libp2p.rs`.
 //!
 //! ```no_run
 //! use autonat::{Scope, client, server};
