@@ -60,7 +60,7 @@ impl KeptPeer {
         let mut heads = follower.heads();
         let known = tokio::time::timeout(PATIENCE, heads.wait_for(Option::is_some)).await;
         assert!(matches!(known, Ok(Ok(_))), "the server's chain does not verify");
-        let config = VerifiedConfig { patience, cache_bytes: 0, ..VerifiedConfig::default() };
+        let config = VerifiedConfig { patience, cache_bytes: 0, spread: 1 };
         let verified = Arc::new(Verified::new(Arc::clone(&follower), nodes, config));
         Self { transports, follower, verified, keeper, tasks }
     }

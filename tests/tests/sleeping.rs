@@ -95,6 +95,11 @@ impl House {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "how long it took is what the story is about")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
 /// With QUIC and TCP both black-holed, and dead afterwards for connections of before.
 async fn the_network_goes_and_comes(ways: &[Way]) {
     let house = House::new().await;
@@ -120,12 +125,12 @@ async fn the_network_goes_and_comes(ways: &[Way]) {
     let mut heads = peer.follower.heads();
     let reached = heads.wait_for(|update| update.as_ref().is_some_and(|update| update.head == head.head));
     assert!(timeout(BACK, reached).await.is_ok(), "no verified head {BACK:?} after the network came back");
-    println!("{ways:?}: a verified head {:?} after the network came back", back.elapsed());
+    say(&format!("{ways:?}: a verified head {:?} after the network came back", back.elapsed()));
     for reader in readers {
         let (answer, right) = reader.await.expect("no panic");
         assert!(probe::same(&answer.expect("a delay, and no error"), &right));
     }
-    println!("{ways:?}: the slowest reader waited for {:?}", asked.elapsed());
+    say(&format!("{ways:?}: the slowest reader waited for {:?}", asked.elapsed()));
     // Statuses and announcements of the sessions, the answers, a header for each head: no second sync.
     let served = house.relay.counts().served() - before;
     assert!(served <= 2 * QUESTIONS + 16, "{served} messages: the chain was fetched again");

@@ -101,9 +101,12 @@ async fn watch(peer: &LightPeer, as_json: bool) -> anyhow::Result<(bool, Value)>
     let mut heads = peer.verified().follower().heads();
     let mut link = peer.link();
     link.mark_unchanged();
+    let mut printed = None;
     loop {
-        let head = heads.borrow_and_update().clone();
-        if head.is_some_and(|head| peer.has_quorum(&head)) {
+        // It also changes when more full nodes signed the same head.
+        let head = heads.borrow_and_update().clone().filter(|head| Some(head.head.hash) != printed);
+        if let Some(head) = head.filter(|head| peer.has_quorum(head)) {
+            printed = Some(head.head.hash);
             print_object(&peer.head_object().await?, as_json);
         }
         loop {

@@ -120,8 +120,7 @@ impl LightPeer {
             search,
         };
         let keeper = Keeper::start(keeper, upstream, &tasks);
-        let config =
-            VerifiedConfig { cache_bytes: CACHE_BYTES, spread: 1, patience, ..VerifiedConfig::default() };
+        let config = VerifiedConfig { cache_bytes: CACHE_BYTES, spread: 1, patience };
         let verified = Verified::new(Arc::clone(&follower), nodes, config);
         let mut heads = follower.heads();
         let peer =

@@ -88,7 +88,7 @@ fn what_worked_last_is_dialed_first_and_relays_last() {
 
     assert_eq!(world.ways(), [0, 3, 2, 1]);
     let times: Vec<_> = world.dialed.iter().map(|(at, ..)| *at).collect();
-    assert_eq!(times, [0 * MILLI, HEAD_START, 2 * HEAD_START, DIRECT_FIRST]);
+    assert_eq!(times, [Duration::ZERO, HEAD_START, 2 * HEAD_START, DIRECT_FIRST]);
 }
 
 #[test]
