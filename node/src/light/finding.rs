@@ -45,6 +45,9 @@ const REGISTERED: usize = 1_000;
 /// Rendezvous points that are asked beside the bootnodes.
 const MAX_POINTS: usize = 8;
 
+/// Bytes of the shortest PeerId: a hash.
+const SHORTEST_ID: usize = 32;
+
 /// Answers waiting to be dialed.
 const ANSWERS: usize = 16;
 
@@ -73,6 +76,11 @@ impl Wanted {
         let id = text.strip_prefix("/p2p/").unwrap_or(text);
         let address: Multiaddr = format!("/p2p/{id}").parse().ok()?;
         let [Part::P2p(bytes)] = address.parts() else { return None };
+        // A multihash of a key: the key itself, or its SHA-256.
+        let [0x00 | 0x12, length, digest @ ..] = bytes.as_slice() else { return None };
+        if usize::from(*length) != digest.len() || digest.len() < SHORTEST_ID {
+            return None;
+        }
         let peer = PeerId::libp2p(bytes).ok()?;
         Some((peer, id.to_owned(), causeway_transports::node_key(&peer)))
     }
