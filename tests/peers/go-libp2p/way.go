@@ -42,7 +42,7 @@ func start(address string, listen bool, o options) (*way, error) {
 		if err != nil {
 			return nil, err
 		}
-		h, err := libp2p.New(append(settings, libp2p.NoListenAddrs)...)
+		h, err := libp2p.New(append(settings, libp2p.NoListenAddrs, libp2p.EnableRelay())...)
 		return &way{host: h, address: address, relay: relay}, err
 	}
 	// A relay is told to dial peers with such a key only.

@@ -200,7 +200,8 @@ async function run ({ node, address, arrived, identified }, index) {
     const wish = options.heartbeat === undefined ? {} : { 'causeway/heartbeat': integer(Number(options.heartbeat)) }
     const session = await greet(connection, versions, chain, wish)
     const watched = watch(session, address, Number(options.announces))
-    const out = { version: session.version, encryption: connection.encryption, muxer: connection.multiplexer }
+    const limited = connection.limits !== undefined
+    const out = { version: session.version, encryption: connection.encryption, muxer: connection.multiplexer, limited }
     Object.assign(out, { inbound: connection.direction === 'inbound', connections: node.getConnections().length, ...acquainted })
     const headers = await checkAll(session, out)
     if (options.send[index] !== undefined) {

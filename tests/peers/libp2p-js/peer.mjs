@@ -2,6 +2,7 @@
 import { noise } from '@chainsafe/libp2p-noise'
 import { quic } from '@chainsafe/libp2p-quic'
 import { yamux } from '@chainsafe/libp2p-yamux'
+import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import { ping } from '@libp2p/ping'
@@ -20,7 +21,7 @@ export async function startNode ({ monitored = true, pingable = false, listen = 
     ...(listen.length > 0 && { privateKey: await generateKeyPair('secp256k1') }),
     addresses: { listen },
     connectionMonitor: { enabled: monitored },
-    transports: [tcp(), webSockets(), quic()],
+    transports: [tcp(), webSockets(), quic(), circuitRelayTransport()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     services: { identify: identify(), ...(pingable && { ping: ping() }) }
@@ -55,8 +56,12 @@ export async function acquaint (node, connection, identified) {
 
 export function openStream (connection, versions) {
   const protocols = versions.map((version) => `/les/${version}`)
-  return within(10_000, (signal) => connection.newStream(protocols, { signal, maxOutboundStreams: 2000 }))
+  return within(10_000, (signal) => connection.newStream(protocols, { signal, maxOutboundStreams: 2000, runOnLimitedConnection: true }))
 }
+
+/** A stream of any protocol; a circuit will do. */
+export const openAny = (connection, protocol) =>
+  within(10_000, (signal) => connection.newStream(protocol, { signal, runOnLimitedConnection: true }))
 
 /** Opens a LES stream and sends our Status at once. */
 export async function greet (connection, versions, chain, change) {

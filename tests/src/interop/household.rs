@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use super::{
     Stage,
     geth::Geth,
     laboratory::Place,
+    process::Peer,
     relay::{Relay, Way},
 };
 
@@ -66,4 +68,11 @@ pub(super) fn behind(relay: &str, node: &Relay) -> anyhow::Result<String> {
     let own = node.address(Way::Tcp)?;
     let id = own.rsplit("/p2p/").next().context("an address names its peer")?;
     Ok(format!("{relay}/p2p-circuit/p2p/{id}"))
+}
+
+/// Waits until `causeway light … watch --json` has this head, verified.
+pub(super) async fn verified_head(light: &Peer, number: u64) -> anyhow::Result<()> {
+    let head = |line: &Value| (line["number"] == format!("{number:#x}")).then(|| line["verified"] == true);
+    ensure!(light.wait(&format!("head {number}"), PATIENCE, head).await?, "it is not verified");
+    Ok(())
 }

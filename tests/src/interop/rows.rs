@@ -1,6 +1,7 @@
 //! The rows of the table.
 
 mod browser;
+mod circuits;
 mod conformance;
 mod discv5_js;
 mod dns;
@@ -234,5 +235,15 @@ pub(super) const ALL: &[Row] = &[
         name: "nat-table",
         what: "a relay at home and a light peer behind another router, for each two kinds of router, over QUIC and TCP",
         run: |stage| Box::pin(nat_table::run(stage)),
+    },
+    Row {
+        name: "circuit-js",
+        what: "js-libp2p behind our relay, and through it before a relay at home",
+        run: |stage| Box::pin(circuits::js(stage)),
+    },
+    Row {
+        name: "circuit-go",
+        what: "the same with go-libp2p; and a relay at home behind go-libp2p's relay service",
+        run: |stage| Box::pin(circuits::go(stage)),
     },
 ];

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use crate::interop::{
     Stage,
     geth::{Geth, Options},
-    household::{behind, start_home, start_relay},
+    household::{behind, start_home, start_relay, verified_head},
     laboratory::{Laboratory, Nat},
-    process::{PATIENCE, Peer},
+    process::Peer,
     relay::Way,
 };
 
@@ -132,10 +132,4 @@ async fn visit(stage: &Stage, name: &str, geth: &Geth, number: u64, address: &st
     let direct = light.wait("a direct session", PUNCHING, direct).await.ok();
     let direct = direct.map(|transport| (begun.elapsed(), transport.as_str().unwrap_or_default().to_owned()));
     Ok(Visit { light, number, head, direct })
-}
-
-async fn verified_head(light: &Peer, number: u64) -> anyhow::Result<()> {
-    let head = |line: &Value| (line["number"] == format!("{number:#x}")).then(|| line["verified"] == true);
-    ensure!(light.wait(&format!("head {number}"), PATIENCE, head).await?, "it is not verified");
-    Ok(())
 }
