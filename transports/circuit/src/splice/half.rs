@@ -32,6 +32,8 @@ pub(super) struct Half {
     /// Bytes that may still go through.
     left: Option<u64>,
     state: State,
+    /// Nothing comes after what is held.
+    ended: bool,
     /// Written since it was flushed.
     dirty: bool,
 }
@@ -51,7 +53,7 @@ enum State {
 
 impl Half {
     pub(super) fn new(limit: Option<u64>) -> Self {
-        Self { left: limit, state: State::Reading, dirty: false }
+        Self { left: limit, state: State::Reading, ended: false, dirty: false }
     }
 
     /// Moves what can be moved now. Also how many bytes the receiver took.
@@ -76,7 +78,7 @@ impl Half {
                             self.dirty = true;
                             *from += written;
                             if *from >= *end {
-                                self.state = State::Reading;
+                                self.state = if self.ended { State::Closing } else { State::Reading };
                             }
                             Poll::Ready(Ok(()))
                         }
@@ -102,6 +104,7 @@ impl Half {
         (step, moved)
     }
 
+    /// Fills a buffer with all that is there: the fewer writes, the fewer frames and packets.
     fn read<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         from: &mut S,
@@ -109,24 +112,39 @@ impl Half {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Step>> {
         let mut buffer = Buffer::lend();
-        // Beyond the limit one byte shows whether this is the end.
-        let room = self.left.map_or(BUFFER, |left| usize::try_from(left).unwrap_or(BUFFER).clamp(1, BUFFER));
-        let read = match Pin::new(from).poll_read(cx, &mut buffer.bytes_mut()[..room]) {
-            Poll::Ready(Ok(read)) => read.min(room),
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(Step::Broken)),
-            Poll::Pending => return self.flush(to, cx),
-        };
-        if read == 0 {
-            self.state = State::Closing;
-            return Poll::Ready(Ok(()));
-        }
-        if let Some(left) = &mut self.left {
-            match left.checked_sub(read as u64) {
-                Some(rest) => *left = rest,
-                None => return Poll::Ready(Err(Step::Over)),
+        let mut filled = 0;
+        while filled < BUFFER {
+            // Beyond the limit one byte shows whether this is the end.
+            let room = match self.left {
+                Some(0) if filled > 0 => break,
+                Some(left) => usize::try_from(left).unwrap_or(BUFFER).clamp(1, BUFFER - filled),
+                None => BUFFER - filled,
+            };
+            let free = buffer.bytes_mut().get_mut(filled..filled + room).unwrap_or_default();
+            match Pin::new(&mut *from).poll_read(cx, free) {
+                Poll::Ready(Ok(0)) => {
+                    self.ended = true;
+                    break;
+                }
+                // Found again by the next read, when what came before is written.
+                Poll::Pending | Poll::Ready(Err(_)) if filled > 0 => break,
+                Poll::Ready(Ok(read)) => {
+                    let read = read.min(room);
+                    match self.left.map(|left| left.checked_sub(read as u64)) {
+                        Some(None) => return Poll::Ready(Err(Step::Over)),
+                        left => self.left = left.flatten(),
+                    }
+                    filled += read;
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Step::Broken)),
+                Poll::Pending => return self.flush(to, cx),
             }
         }
-        self.state = State::Held { buffer, from: 0, to: read };
+        if filled > 0 {
+            self.state = State::Held { buffer, from: 0, to: filled };
+        } else if self.ended {
+            self.state = State::Closing;
+        }
         Poll::Ready(Ok(()))
     }
 
