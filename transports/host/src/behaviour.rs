@@ -20,7 +20,7 @@ const IDENTIFY_VERSION: &str = "causeway/1.0.0";
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     pub(crate) gate: Gate,
-    identify: identify::Behaviour,
+    pub(crate) identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(crate) rendezvous: Rendezvous,
     /// Our side of circuits that others relay.

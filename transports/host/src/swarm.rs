@@ -97,6 +97,8 @@ pub(crate) struct Task {
     service: CircuitService,
     /// Whether addresses are tested for others.
     dial_back: bool,
+    /// When to say anew what we offer.
+    offer_due: Option<Instant>,
     /// If memory is looked at.
     memory: Option<Watch>,
 }
@@ -129,6 +131,7 @@ impl Task {
             circuits: Circuits::new(reach),
             service: reach.circuits,
             dial_back: reach.dial_back,
+            offer_due: None,
             memory: budget.map(Watch::new),
         }
     }
@@ -151,6 +154,7 @@ impl Task {
                 () = self.board.work.notified() => {}
                 () = until(self.next_bind()) => self.bind_due(),
                 () = until(self.circuits.due()) => self.tend_relays(),
+                () = until(self.offer_due) => self.say_what_we_offer(),
                 () = until(self.memory.as_ref().map(Watch::due)) => self.look_at_memory(),
                 order = orders.recv() => match order {
                     Some(order) => self.carry_out(order),

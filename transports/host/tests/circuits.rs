@@ -254,3 +254,29 @@ async fn an_address_that_others_reach_is_told_and_circuits_are_relayed_from_then
         host.shutdown().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_becomes_a_relay_is_asked_again() {
+    let mut relay = config(3);
+    relay.reach.circuits = CircuitService::WhenReachable;
+    let (relay, _streams) = Host::start(relay).await.expect("relay");
+    let mut home = config(1);
+    home.reach = ReachConfig { relays: vec![relay.addresses()[0].clone()], reservations: 1, ..home.reach };
+    let (home, _streams) = Host::start(home).await.expect("home");
+    let mut reach = home.reach();
+    until(&mut reach, |facts| !facts.observed.is_empty()).await; // it was no relay
+    assert!(reach.borrow().reservations.is_empty());
+
+    let mut tester = config(2);
+    tester.reach.dial_back = true;
+    tester.reach.circuits = CircuitService::Always;
+    let (tester, _streams) = Host::start(tester).await.expect("tester");
+    relay.set_candidates(&relay.addresses()).await.expect("addresses");
+    let held = relay.open_named(&tester.addresses()[0], &LES).await.expect("connected");
+
+    until(&mut reach, |facts| !facts.reservations.is_empty()).await;
+    drop(held);
+    for host in [home, relay, tester] {
+        host.shutdown().await;
+    }
+}

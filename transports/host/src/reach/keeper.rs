@@ -145,6 +145,13 @@ impl Keeper {
         matches!(self.entries.get(peer), Some(Entry { state: State::Trying { .. }, .. }))
     }
 
+    /// Somebody says that it is a relay: whatever was found before, it may be asked.
+    pub(crate) fn offers(&mut self, peer: &PeerId) {
+        if matches!(self.entries.get(peer), Some(Entry { state: State::Resting { .. }, .. })) {
+            self.entries.remove(peer);
+        }
+    }
+
     /// A relay granted a place.
     pub(crate) fn granted(&mut self, peer: PeerId) {
         if let Some(entry) = self.entries.get_mut(&peer) {

@@ -236,7 +236,10 @@ impl Task {
         }
         self.circuits.identified.insert(peer);
         if info.protocols.contains(&relay::HOP_PROTOCOL_NAME) {
-            self.circuits.hops.insert(peer);
+            if self.circuits.hops.insert(peer) {
+                self.circuits.keeper.offers(&peer);
+                self.circuits.failed = true;
+            }
         } else {
             self.circuits.hops.remove(&peer);
         }

@@ -1,9 +1,13 @@
 //! What we do for peers behind routers, circuits and tests of their addresses, and what they do for us.
 
-use std::time::SystemTime;
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
 
 use autonat::client;
-use libp2p::{Multiaddr, multiaddr::Protocol as Part};
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol as Part};
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::{Task, circuits::is_public};
@@ -11,6 +15,9 @@ use crate::{CircuitService, Verdict, identity::wire_peer_id};
 
 /// Circuits that lead to one peer: a home may have many visitors.
 const CIRCUITS_TO_ONE: usize = 64;
+
+/// Time for the connections to have changed what they offer.
+const OFFER: Duration = Duration::from_secs(1);
 
 /// How circuits are relayed.
 pub(super) fn config() -> circuit::Config {
@@ -33,7 +40,11 @@ impl Task {
         let outside = self.board.addresses().iter().any(is_public);
         let serves = self.service == CircuitService::Always;
         let dial_back = self.dial_back && (serves || outside || !reached.is_empty());
-        self.swarm.behaviour_mut().dial_back.set_enabled(dial_back);
+        let families = self.families();
+        let tester = &mut self.swarm.behaviour_mut().dial_back;
+        tester.set_families(families.0, families.1);
+        let mut changed = tester.is_enabled() != dial_back;
+        tester.set_enabled(dial_back);
         let mut addresses = reached;
         addresses.extend(told.into_iter().filter(|address| !is_relayed(address)));
         if addresses.is_empty() && self.service == CircuitService::Always {
@@ -44,7 +55,31 @@ impl Task {
         if behaviour.is_enabled() != serve {
             info!(serve, "relaying circuits for others");
             behaviour.set_enabled(serve);
+            changed = true;
         }
+        if changed {
+            self.offer_due = Some(Instant::now() + OFFER);
+        }
+    }
+
+    /// Whether we have addresses of IPv4 and of IPv6 from which others can be dialed.
+    fn families(&self) -> (bool, bool) {
+        let listening = self.board.addresses();
+        let local = |ip: IpAddr| match ip {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_loopback(),
+        };
+        let has = |v6: bool| {
+            listening.iter().filter_map(crate::gate::remote_ip).any(|ip| ip.is_ipv6() == v6 && !local(ip))
+        };
+        (has(false), has(true))
+    }
+
+    /// Tells everybody who is connected which protocols we speak now.
+    pub(super) fn say_what_we_offer(&mut self) {
+        self.offer_due = None;
+        let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        self.swarm.behaviour_mut().identify.push(peers);
     }
 
     /// Has these addresses of ours tested by others, beside those that others see.
