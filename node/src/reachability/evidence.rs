@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use causeway_discovery::View;
+use causeway_discovery::{UdpStats, View};
 use causeway_mapping::{MappingError, MappingStatus, PortState, Protocol};
 use causeway_reachability::{
     Arrival, Carrier, Evidence, Family, Hop, MappedPort, Observed, Outcome, Place, Punches, Transport,
@@ -23,6 +23,9 @@ const FRUITLESS: u64 = 20;
 
 /// Failures that the host cannot ascribe to a transport: each punch tries all.
 const ANY: &str = "any";
+
+/// How sessions of devp2p call what carries them.
+const RLPX: &str = "rlpx";
 
 /// Everything that there is to look at.
 pub(super) struct Gathered<'a> {
@@ -47,7 +50,8 @@ impl Gathered<'_> {
         for (transport, addr) in devp2p.into_iter().chain(discovery) {
             listeners.extend(places(transport, addr, &outgoing));
         }
-        let udp = self.udp_seen();
+        let traffic = self.traffic();
+        let udp = udp_seen(traffic, self.view.udp.as_ref(), self.reach, self.age);
         Evidence {
             reach: self.reach,
             listeners,
@@ -58,7 +62,7 @@ impl Gathered<'_> {
             reservations: self.reservations(),
             punched: punched(self.facts),
             udp,
-            captive_portal: udp != UdpSeen::Works && self.is_nothing_through(),
+            captive_portal: udp != UdpSeen::Works && self.is_nothing_through(traffic),
             arrivals: self.arrivals,
         }
     }
@@ -94,34 +98,52 @@ impl Gathered<'_> {
         held.map(|held| Hop { relay: held.relay.clone(), addresses: held.addresses.clone() }).collect()
     }
 
-    /// In a closed network nothing follows from silence.
-    fn udp_seen(&self) -> UdpSeen {
-        let carried = |carrier| {
-            let sessions = self.transports.connected();
-            let over = |name: &str| Transport::named(name).is_some_and(|found| found.carrier() == carrier);
-            sessions.iter().any(|session| {
-                over(session.transport) || (carrier == Carrier::Tcp && session.transport == "rlpx")
-            }) || self.facts.direct.iter().any(|(name, count)| *count > 0 && over(name))
-        };
-        let Some(stats) = &self.view.udp else {
-            return if carried(Carrier::Udp) { UdpSeen::Works } else { UdpSeen::Unknown };
-        };
-        if stats.discv5_connected > 0 || stats.discv4_nodes > 0 || stats.found > 0 || carried(Carrier::Udp) {
-            return UdpSeen::Works;
+    /// What came to us, or from us to others, and over what.
+    fn traffic(&self) -> Traffic {
+        let sessions = self.transports.connected();
+        let direct = self.facts.direct.iter().filter(|(_, count)| **count > 0);
+        let names =
+            sessions.iter().map(|session| session.transport).chain(direct.map(|(name, _)| name.as_str()));
+        let mut traffic = Traffic::default();
+        for name in names {
+            match Transport::named(name).map(Transport::carrier) {
+                Some(Carrier::Udp) => traffic.udp = true,
+                Some(Carrier::Tcp) => traffic.tcp = true,
+                None => traffic.tcp |= name == RLPX,
+            }
         }
-        let asked = stats.discv5_nodes > 0 && self.age >= PATIENCE && self.reach == Reach::Public;
-        if asked && carried(Carrier::Tcp) { UdpSeen::Blocked } else { UdpSeen::Unknown }
+        traffic
     }
 
     /// Whether all that was tried failed, as where one has to sign in before anything works.
-    fn is_nothing_through(&self) -> bool {
+    fn is_nothing_through(&self, traffic: Traffic) -> bool {
         let summary = &self.view.summary;
         self.reach == Reach::Public
             && self.age >= PATIENCE
             && summary.dials >= FRUITLESS
             && summary.failed_dials >= summary.dials
-            && self.transports.connected().is_empty()
+            && !(traffic.udp || traffic.tcp)
     }
+}
+
+/// What works here.
+#[derive(Clone, Copy, Debug, Default)]
+struct Traffic {
+    udp: bool,
+    tcp: bool,
+}
+
+/// Whether UDP works, by what was carried over it and by what discovery heard. In a closed network nothing follows from
+/// silence: there may be nobody.
+fn udp_seen(traffic: Traffic, discovery: Option<&UdpStats>, reach: Reach, age: Duration) -> UdpSeen {
+    let heard = discovery
+        .is_some_and(|stats| stats.discv5_connected > 0 || stats.discv4_nodes > 0 || stats.found > 0);
+    if heard || traffic.udp {
+        return UdpSeen::Works;
+    }
+    let asked = discovery.is_some_and(|stats| stats.discv5_nodes > 0);
+    let silent = asked && reach == Reach::Public && age >= PATIENCE;
+    if silent && traffic.tcp { UdpSeen::Blocked } else { UdpSeen::Unknown }
 }
 
 fn punched(facts: &ReachFacts) -> BTreeMap<Transport, Punches> {
@@ -256,6 +278,23 @@ mod tests {
 
         assert_eq!(read.get(&Transport::Quic), Some(&Punches { tried: 3, succeeded: 1 }));
         assert_eq!(read.get(&Transport::Tcp), Some(&Punches { tried: 2, succeeded: 0 }));
+    }
+
+    #[test]
+    fn udp_is_blocked_where_it_was_asked_in_vain_and_tcp_works() {
+        let tcp = Traffic { tcp: true, udp: false };
+        let asked = UdpStats { discv5_nodes: 3, ..UdpStats::default() };
+        let answered = UdpStats { discv5_connected: 1, ..asked.clone() };
+        let seen = |traffic, stats: &UdpStats| udp_seen(traffic, Some(stats), Reach::Public, PATIENCE);
+
+        assert_eq!(seen(tcp, &asked), UdpSeen::Blocked);
+        assert_eq!(seen(tcp, &answered), UdpSeen::Works);
+        assert_eq!(seen(Traffic { udp: true, ..tcp }, &asked), UdpSeen::Works);
+        assert_eq!(seen(Traffic::default(), &asked), UdpSeen::Unknown);
+        assert_eq!(seen(tcp, &UdpStats::default()), UdpSeen::Unknown);
+        assert_eq!(udp_seen(tcp, Some(&asked), Reach::Local, PATIENCE), UdpSeen::Unknown);
+        assert_eq!(udp_seen(tcp, Some(&asked), Reach::Public, Duration::ZERO), UdpSeen::Unknown);
+        assert_eq!(udp_seen(tcp, None, Reach::Public, PATIENCE), UdpSeen::Unknown);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod matrix;
 mod nat_laboratory;
 mod nat_table;
 mod port_mapping;
+mod reached_at_home;
 mod records_js;
 mod rendezvous;
 mod served;
@@ -225,6 +226,11 @@ pub(super) const ALL: &[Row] = &[
         name: "port-mapping",
         what: "our port mapping before miniupnpd with nftables, in namespaces",
         run: |stage| Box::pin(port_mapping::run(stage)),
+    },
+    Row {
+        name: "reached-at-home",
+        what: "a relay behind miniupnpd: its ports opened, tested by two others, told, and closed at the end",
+        run: |stage| Box::pin(reached_at_home::run(stage)),
     },
     Row {
         name: "nat-laboratory",
