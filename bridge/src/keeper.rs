@@ -1,17 +1,17 @@
 //! Keeps one session with a server, however often the network, the server's address or the machine's sleep ends it.
 
+mod config;
 mod machine;
 mod nap;
 mod route;
 
 use std::{
     collections::BTreeMap,
-    fmt,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use causeway_transports::{DialError, Incoming, Transports};
+use causeway_transports::{DialError, Incoming};
 use causeway_wire::{HashOrNumber, Query, SessionId};
 use futures::{
     FutureExt, StreamExt,
@@ -31,11 +31,11 @@ use self::{
     route::{carries, kind_of},
 };
 use crate::{
-    follower::Follower,
     full_nodes::{AdmitError, FullNodes},
     until,
     upstream::Upstream,
 };
+pub use config::{KeeperConfig, Link, Search};
 pub use route::{Path, Route};
 
 /// How often it is looked whether we slept and whether the server is overdue.
@@ -49,40 +49,6 @@ const GRACE: Duration = Duration::from_secs(8);
 
 /// How long a direct connection is waited for at a time.
 const DIRECT_PATIENCE: Duration = Duration::from_secs(60);
-
-/// How things stand with the server.
-#[derive(Clone, Debug)]
-pub enum Link {
-    /// There is a session.
-    Up(Upstream),
-    /// There is none; it is being sought.
-    Down,
-    /// There will be none any more: why.
-    Over(String),
-}
-
-/// Finds further ways to the server, when the known ones lead nowhere.
-pub type Search = Arc<dyn Fn() -> BoxFuture<'static, Vec<Route>> + Send + Sync>;
-
-/// What a keeper works with.
-pub struct KeeperConfig {
-    /// Dials.
-    pub transports: Transports,
-    /// Where the session is entered; it greets.
-    pub nodes: Arc<FullNodes>,
-    /// Follows each session.
-    pub follower: Arc<Follower>,
-    /// The ways to the server that are known, of which so many are remembered: 16.
-    pub routes: Vec<Route>,
-    /// Finds further ones.
-    pub search: Option<Search>,
-}
-
-impl fmt::Debug for KeeperConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeeperConfig").field("routes", &self.routes).finish_non_exhaustive()
-    }
-}
 
 /// Keeps the session; it is given up when this is dropped.
 #[derive(Debug)]
@@ -133,7 +99,8 @@ enum Failed {
 
 /// Something that was waited for.
 enum Event {
-    Attempt(Attempt, Result<Upstream, Failed>),
+    Dialed(Attempt, Result<Incoming, Failed>),
+    Greeted(Attempt, Result<Upstream, Failed>),
     Gone(SessionId),
     Probe(SessionId, bool),
     Direct(SessionId, Result<Upstream, Failed>),
@@ -181,7 +148,7 @@ impl Shell {
     async fn run(mut self, first: Upstream) {
         let transport = first.transport();
         let way = self.config.routes.iter().position(|route| carries(route, transport));
-        self.machine.handle_first(first.id(), kind_of(&first), way, Instant::now());
+        self.machine.handle_first(first.id(), kind_of(transport), way, Instant::now());
         self.hold(first);
         let mut naps = Naps::new(TICK, Instant::now(), SystemTime::now());
         let mut ticks = interval(TICK);
@@ -216,21 +183,32 @@ impl Shell {
     fn handle(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Attempt(attempt, outcome) => {
+            Event::Dialed(attempt, outcome) => {
                 self.attempts.remove(&attempt);
                 match outcome {
-                    Ok(upstream) => {
-                        let (session, kind) = (upstream.id(), kind_of(&upstream));
-                        self.hold(upstream);
-                        self.machine.handle_connected(attempt, session, kind, now);
+                    Ok(incoming) => {
+                        if self.machine.handle_dialed(attempt, kind_of(incoming.session.transport())) {
+                            self.greet(attempt, incoming);
+                        } // else dropping it ends it
                     }
                     Err(error) => {
                         debug!(error = chain(&error), "way not open");
-                        self.judge(&error);
                         self.machine.handle_failed(attempt);
                     }
                 }
             }
+            Event::Greeted(attempt, outcome) => match outcome {
+                Ok(upstream) => {
+                    let (session, kind) = (upstream.id(), kind_of(upstream.transport()));
+                    self.hold(upstream);
+                    self.machine.handle_connected(attempt, session, kind, now);
+                }
+                Err(error) => {
+                    debug!(error = chain(&error), "not greeted");
+                    self.judge(&error);
+                    self.machine.handle_failed(attempt);
+                }
+            },
             Event::Gone(session) => {
                 if let Some(upstream) = self.sessions.remove(&session)
                     && let Some(lie) = self.config.nodes.lie_of(&upstream.peer())
@@ -249,7 +227,7 @@ impl Shell {
                     transport = upstream.transport(),
                     "a direct connection takes over from the relayed one"
                 );
-                let (session, kind) = (upstream.id(), kind_of(&upstream));
+                let (session, kind) = (upstream.id(), kind_of(upstream.transport()));
                 self.hold(upstream);
                 self.machine.handle_moved(session, kind);
                 debug_assert_ne!(from, session);
@@ -323,24 +301,28 @@ impl Shell {
 
     fn dial(&mut self, attempt: Attempt, way: usize) {
         let Some(route) = self.config.routes.get(way).cloned() else { return };
-        let (transports, nodes) = (self.config.transports.clone(), Arc::clone(&self.config.nodes));
-        let dialed = async move {
-            // A connection that is there may be dead without anybody knowing.
-            let incoming = transports.dial_fresh(&route.address, route.named).await?;
-            greet(&nodes, incoming).await
-        };
+        let transports = self.config.transports.clone();
+        // A connection that is there may be dead without anybody knowing.
+        let dialed = async move { transports.dial_fresh(&route.address, route.named).await };
         let (handle, registration) = AbortHandle::new_pair();
         self.attempts.insert(attempt, handle);
         let dialed = Abortable::new(timeout(ATTEMPT, dialed), registration);
         let event = dialed.map(move |outcome| {
             let outcome = match outcome {
-                Ok(Ok(outcome)) => outcome,
+                Ok(Ok(outcome)) => outcome.map_err(Failed::Dial),
                 Ok(Err(_)) => Err(Failed::Slow),
                 Err(_) => Err(Failed::Abandoned),
             };
-            Event::Attempt(attempt, outcome)
+            Event::Dialed(attempt, outcome)
         });
         self.waiting.push(event.boxed());
+    }
+
+    fn greet(&self, attempt: Attempt, incoming: Incoming) {
+        let nodes = Arc::clone(&self.config.nodes);
+        let greeted =
+            async move { timeout(ATTEMPT, greet(&nodes, incoming)).await.unwrap_or(Err(Failed::Slow)) };
+        self.waiting.push(greeted.map(move |outcome| Event::Greeted(attempt, outcome)).boxed());
     }
 
     fn probe(&self, session: SessionId) {
@@ -358,10 +340,7 @@ impl Shell {
         let moved = async move {
             tokio::select! {
                 incoming = transports.dial_direct(upstream.peer(), DIRECT_PATIENCE) => {
-                    match timeout(ATTEMPT, greet(&nodes, incoming?)).await {
-                        Ok(outcome) => outcome,
-                        Err(_) => Err(Failed::Slow),
-                    }
+                    timeout(ATTEMPT, greet(&nodes, incoming?)).await.unwrap_or(Err(Failed::Slow))
                 }
                 () = upstream.closed() => Err(Failed::Abandoned),
             }
@@ -377,17 +356,14 @@ impl Shell {
         }
     }
 
-    fn add(&mut self, routes: Vec<Route>) {
-        for route in routes {
-            if self.config.routes.iter().any(|known| known.address == route.address) {
-                continue;
-            }
-            if self.machine.add_way(route.kind(), Instant::now()).is_none() {
-                debug!("a further way to the server is not remembered");
-                return;
-            }
-            self.config.routes.push(route);
+    fn add(&mut self, mut routes: Vec<Route>) {
+        routes.retain(|route| self.config.routes.iter().all(|known| known.address != route.address));
+        let kinds: Vec<_> = routes.iter().map(Route::kind).collect();
+        let taken = self.machine.handle_ways(&kinds, Instant::now());
+        if taken < routes.len() {
+            debug!(left = routes.len() - taken, "further ways to the server are not remembered");
         }
+        self.config.routes.extend(routes.into_iter().take(taken));
     }
 
     fn judge(&self, error: &Failed) {

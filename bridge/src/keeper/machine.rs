@@ -88,8 +88,16 @@ struct Way {
     kind: Kind,
     /// When a session came of it last.
     worked: Option<Instant>,
-    attempts: VecDeque<(Attempt, Instant)>,
+    attempts: VecDeque<Dial>,
     due: Option<Instant>,
+}
+
+/// A dial under way.
+#[derive(Clone, Copy, Debug)]
+struct Dial {
+    attempt: Attempt,
+    /// There is a session, which is being greeted.
+    dialed: bool,
 }
 
 /// The session that counts.
@@ -127,14 +135,16 @@ impl Machine {
         Self::default()
     }
 
-    /// A further way; returns its place, or `None` if there are too many.
-    pub(super) fn add_way(&mut self, kind: Kind, now: Instant) -> Option<usize> {
-        if self.ways.len() >= MAX_WAYS {
-            return None;
+    /// Further ways, as far as there is room for them; returns how many were taken, the first ones.
+    pub(super) fn handle_ways(&mut self, kinds: &[Kind], now: Instant) -> usize {
+        let known = self.ways.len();
+        let taken = kinds.len().min(MAX_WAYS.saturating_sub(known));
+        let way = |kind: &Kind| Way { kind: *kind, worked: None, attempts: VecDeque::new(), due: None };
+        self.ways.extend(kinds.iter().take(taken).map(way));
+        if self.seeking.is_some() {
+            self.plan(known, now);
         }
-        let due = self.seeking.map(|_| now);
-        self.ways.push(Way { kind, worked: None, attempts: VecDeque::new(), due });
-        Some(self.ways.len() - 1)
+        taken
     }
 
     /// The first session, which somebody else opened; `way` is how, if that is known.
@@ -145,6 +155,21 @@ impl Machine {
         self.take(session, kind);
     }
 
+    /// An attempt led to a session that is to be greeted: the others are given up, as each further session would end
+    /// this one. Beside a relayed session direct ones may go on. False if the attempt was given up.
+    pub(super) fn handle_dialed(&mut self, attempt: Attempt, kind: Kind) -> bool {
+        let known = self.ways.iter().any(|way| way.attempts.iter().any(|one| one.attempt == attempt));
+        for way in &mut self.ways {
+            for one in way.attempts.iter_mut().filter(|one| one.attempt == attempt) {
+                one.dialed = true;
+            }
+        }
+        if known {
+            self.abandon(|way| kind != Kind::Relayed || way == Kind::Relayed);
+        }
+        known
+    }
+
     /// An attempt led to a greeted session.
     pub(super) fn handle_connected(
         &mut self,
@@ -153,20 +178,25 @@ impl Machine {
         kind: Kind,
         now: Instant,
     ) {
-        let of = |way: &&mut Way| way.attempts.iter().any(|(other, _)| *other == attempt);
-        let Some(way) = self.ways.iter_mut().find(of) else {
-            self.steps.push_back(Step::Leave(session)); // it was given up
-            return;
-        };
-        way.attempts.retain(|(other, _)| *other != attempt);
-        way.worked = Some(now);
-        self.take(session, kind);
+        for way in &mut self.ways {
+            let before = way.attempts.len();
+            way.attempts.retain(|one| one.attempt != attempt);
+            if way.attempts.len() < before {
+                way.worked = Some(now);
+            }
+        }
+        let direct = self.held.is_some_and(|held| held.kind != Kind::Relayed && held.doubt.is_none());
+        if direct && kind == Kind::Relayed {
+            self.steps.push_back(Step::Leave(session));
+        } else {
+            self.take(session, kind);
+        }
     }
 
     /// An attempt came to nothing. The way is dialed again when its time comes.
     pub(super) fn handle_failed(&mut self, attempt: Attempt) {
         for way in &mut self.ways {
-            way.attempts.retain(|(other, _)| *other != attempt);
+            way.attempts.retain(|one| one.attempt != attempt);
         }
     }
 
@@ -249,13 +279,13 @@ impl Machine {
                 continue;
             }
             if way.attempts.len() >= ABREAST
-                && let Some((oldest, _)) = way.attempts.pop_front()
+                && let Some(oldest) = way.attempts.pop_front()
             {
-                self.steps.push_back(Step::Abandon(oldest));
+                self.steps.push_back(Step::Abandon(oldest.attempt));
             }
             self.attempts += 1;
             let attempt = Attempt(self.attempts);
-            way.attempts.push_back((attempt, now));
+            way.attempts.push_back(Dial { attempt, dialed: false });
             way.due = again;
             self.steps.push_back(Step::Dial { attempt, way: index });
         }
@@ -311,15 +341,16 @@ impl Machine {
         true
     }
 
-    /// Plans to dial every way: what worked last first, relayed ones last.
+    /// Begins to seek a session, with every way.
     fn seek(&mut self, now: Instant, from: Instant) {
         self.seeking = Some(now);
         self.search_due = Some(now + SEARCH_AFTER);
-        let mut order: Vec<usize> = (0..self.ways.len()).collect();
-        let ways = &mut self.ways;
-        order.sort_by_key(|index| {
-            ways.get(*index).map(|way| (way.kind == Kind::Relayed, std::cmp::Reverse(way.worked), way.kind))
-        });
+        self.plan(0, from);
+    }
+
+    /// Plans to dial the ways from `first` on: what worked last first, relayed ones last.
+    fn plan(&mut self, first: usize, from: Instant) {
+        let ways = self.ways.get_mut(first..).unwrap_or_default();
         let direct = || ways.iter().filter(|way| way.kind != Kind::Relayed);
         let head_start = if direct().any(|way| way.worked.is_some()) {
             DIRECT_FIRST
@@ -328,9 +359,10 @@ impl Machine {
         } else {
             Duration::ZERO
         };
+        let mut order: Vec<&mut Way> = ways.iter_mut().collect();
+        order.sort_by_key(|way| (way.kind == Kind::Relayed, std::cmp::Reverse(way.worked), way.kind));
         let (mut next, mut next_relayed) = (from, from + head_start);
-        for index in order {
-            let Some(way) = ways.get_mut(index) else { continue };
+        for way in order {
             let next = if way.kind == Kind::Relayed { &mut next_relayed } else { &mut next };
             way.due = Some(*next);
             *next += HEAD_START;
@@ -348,7 +380,13 @@ impl Machine {
 
     fn abandon(&mut self, which: impl Fn(Kind) -> bool) {
         for way in self.ways.iter_mut().filter(|way| which(way.kind)) {
-            self.steps.extend(way.attempts.drain(..).map(|(attempt, _)| Step::Abandon(attempt)));
+            // What is being greeted has ended the session before it, so it is not left half done.
+            way.attempts.retain(|one| {
+                if !one.dialed {
+                    self.steps.push_back(Step::Abandon(one.attempt));
+                }
+                one.dialed
+            });
         }
     }
 }

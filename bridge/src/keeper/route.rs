@@ -64,9 +64,9 @@ impl Path {
     }
 }
 
-/// What carries a session.
-pub(super) fn kind_of(upstream: &Upstream) -> Kind {
-    match upstream.transport() {
+/// That of a session over `transport`.
+pub(super) fn kind_of(transport: &str) -> Kind {
+    match transport {
         "relay" => Kind::Relayed,
         "quic" => Kind::Quic,
         "rlpx" => Kind::Rlpx,

@@ -25,9 +25,7 @@ impl World {
     fn connected(kinds: &[Kind]) -> Self {
         let start = Instant::now();
         let mut machine = Machine::new();
-        for kind in kinds {
-            machine.add_way(*kind, start).expect("room");
-        }
+        assert_eq!(machine.handle_ways(kinds, start), kinds.len());
         machine.handle_first(session(1), kinds[0], Some(0), start);
         let mut world = Self { machine, start, now: start, dialed: Vec::new(), others: Vec::new() };
         world.drain();
@@ -184,19 +182,43 @@ impl World {
 }
 
 #[test]
-fn what_was_given_up_and_comes_late_is_left() {
+fn the_first_that_answers_is_greeted_and_the_others_are_given_up() {
+    let mut world = World::connected(&[Kind::Quic, Kind::Tcp, Kind::WebSocket]);
+    world.gone(1);
+    world.pass(2 * HEAD_START);
+    let [quic, tcp, ws] = [0, 1, 2].map(|way| world.last_attempt(way));
+    world.forget();
+
+    assert!(world.machine.handle_dialed(tcp, Kind::Tcp));
+    world.drain();
+    assert_eq!(world.others, [Step::Abandon(quic), Step::Abandon(ws)]);
+    assert!(!world.machine.handle_dialed(quic, Kind::Quic), "too late");
+    world.forget();
+    world.machine.handle_jump(world.now);
+    world.drain();
+    assert!(world.others.is_empty(), "what is greeted goes on: {:?}", world.others);
+    world.machine.handle_connected(tcp, session(2), Kind::Tcp, world.now);
+    world.drain();
+
+    assert_eq!(world.machine.session(), Some(session(2)));
+    world.forget();
+    world.pass(60 * SECOND);
+    assert!(world.dialed.is_empty());
+}
+
+#[test]
+fn a_greeting_that_fails_is_followed_by_further_attempts() {
     let mut world = World::connected(&[Kind::Quic, Kind::Tcp]);
     world.gone(1);
     world.pass(HEAD_START);
-    let late = world.last_attempt(0);
-    world.connects(1, 2, Kind::Tcp);
+    let tcp = world.last_attempt(1);
+    world.machine.handle_dialed(tcp, Kind::Tcp);
+    world.machine.handle_failed(tcp);
     world.forget();
 
-    world.machine.handle_connected(late, session(3), Kind::Quic, world.now);
-    world.drain();
+    world.pass(AGAIN);
 
-    assert_eq!(world.others, [Step::Leave(session(3))]);
-    assert_eq!(world.machine.session(), Some(session(2)));
+    assert_eq!(world.ways(), [0, 1]);
 }
 
 #[test]
@@ -249,7 +271,7 @@ fn a_direct_attempt_that_comes_second_takes_over() {
 
 impl World {
     fn connects_late(&mut self, _way: usize, number: u64) {
-        let attempt = self.machine.ways[0].attempts[0].0;
+        let attempt = self.machine.ways[0].attempts[0].attempt;
         self.machine.handle_connected(attempt, session(number), Kind::Quic, self.now);
         self.drain();
     }
@@ -264,18 +286,21 @@ fn further_ways_are_looked_for_while_nothing_is_reached() {
     let searches = world.others.iter().filter(|step| **step == Step::Search).count();
     assert_eq!(searches, 2);
     world.forget();
-    let new = world.machine.add_way(Kind::Tcp, world.now).expect("room");
-    world.pass(Duration::ZERO);
+    world.machine.handle_ways(&[Kind::Relayed, Kind::Tcp], world.now);
+    let before = world.now - world.start;
+    world.pass(SECOND);
 
-    assert!(world.ways().contains(&new), "dialed at once");
+    let new: Vec<_> =
+        world.dialed.iter().filter(|(_, way, _)| *way > 0).map(|dial| (dial.0 - before, dial.1)).collect();
+    assert_eq!(new, [(Duration::ZERO, 2), (DIRECT_MAYBE, 1)], "at once, and in order");
 }
 
 #[test]
 fn ways_are_bounded() {
     let mut machine = Machine::new();
-    let added = (0..100).filter(|_| machine.add_way(Kind::Quic, Instant::now()).is_some()).count();
 
-    assert_eq!(added, MAX_WAYS);
+    assert_eq!(machine.handle_ways(&[Kind::Quic; 100], Instant::now()), MAX_WAYS);
+    assert_eq!(machine.handle_ways(&[Kind::Quic], Instant::now()), 0);
 }
 
 #[test]
