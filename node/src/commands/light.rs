@@ -48,9 +48,10 @@ pub(crate) async fn run(args: LightArgs) -> anyhow::Result<ExitCode> {
             LightCommand::Watch => watch(&peer, args.json).await,
             command => {
                 let read = read(&peer, command, args.at);
-                tokio::time::timeout(patience, read)
-                    .await
-                    .unwrap_or_else(|_| bail!("the server took too long"))
+                tokio::time::timeout(patience, read).await.unwrap_or_else(|_| match peer.session() {
+                    Some(_) => bail!("the server took too long"),
+                    None => bail!("the server left, and could not be reached again in time"),
+                })
             }
         };
         peer.leave().await;

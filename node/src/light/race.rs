@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use causeway_bridge::{FullNodes, Route, Upstream};
-use causeway_transports::Transports;
+use causeway_transports::{DialError, Incoming, Transports};
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::time::sleep;
 
@@ -31,27 +31,34 @@ pub(super) async fn race(
     let mut last = anyhow!("no address to dial");
     loop {
         if let Some((route, _)) = waiting.next() {
-            dials.push(meet(transports, nodes, route));
+            dials.push(dial(transports, route));
         } else if dials.is_empty() {
             return Err(last);
         }
         let pause = waiting.peek().map(|(_, pause)| *pause);
         tokio::select! {
             Some(outcome) = dials.next(), if !dials.is_empty() => match outcome {
-                Ok(upstream) => return Ok(upstream),
-                Err(error) => last = error,
+                Ok(incoming) => {
+                    // A second session with the same server would end this one.
+                    dials.clear();
+                    match nodes.admit(incoming).await {
+                        Ok(upstream) => return Ok(upstream),
+                        Err(error) => last = anyhow::Error::new(error).context("greeting the server"),
+                    }
+                }
+                Err(error) => last = anyhow::Error::new(error).context("dialing the server"),
             },
             () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
         }
     }
 }
 
-async fn meet(transports: &Transports, nodes: &FullNodes, route: &Route) -> anyhow::Result<Upstream> {
-    let dialed = match route.named {
-        true => transports.dial_named(&route.address).await,
-        false => transports.dial(&route.address).await,
-    };
-    nodes.admit(dialed.context("dialing the server")?).await.context("greeting the server")
+async fn dial(transports: &Transports, route: &Route) -> Result<Incoming, DialError> {
+    if route.named {
+        transports.dial_named(&route.address).await
+    } else {
+        transports.dial(&route.address).await
+    }
 }
 
 /// How long each of the sorted routes waits for the one before it.
