@@ -32,7 +32,7 @@ use crate::{cli::Nat, record, relays};
 const LOOK: Duration = Duration::from_secs(10);
 
 /// What happens at once is looked at once.
-const GATHER: Duration = Duration::from_millis(250);
+const GATHER: Duration = Duration::from_millis(500);
 
 /// Between two changes of our record for these reasons: each is fetched by all who know us.
 const RECORD_PAUSE: Duration = Duration::from_secs(30);
