@@ -17,8 +17,9 @@ use causeway_tests::{
     kept_peer::KeptPeer,
     probe,
 };
-use causeway_transports::{Address, CircuitService, DialGuard, ReachConfig};
+use causeway_transports::{Address, CircuitService, DialGuard, ReachConfig, TransportsConfig};
 use causeway_wire::{ProofRequest, Query};
+use tokio::time::timeout;
 
 /// Readers at once, and questions of each: 1,000 in all.
 const READERS: u64 = 8;
@@ -27,35 +28,68 @@ const EACH: u64 = 125;
 /// The longest that nothing may be read while the session moves.
 const GAP: Duration = Duration::from_secs(1);
 
+/// How long a question may take in all.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server at home with its full node, and the relays that hand it over.
+struct House {
+    chain: Chain,
+    full_node: FullNode,
+    relays: Vec<Relay>,
+    home: Relay,
+}
+
+impl House {
+    async fn with_relays(count: usize) -> Self {
+        let chain = Chain::new(8);
+        let full_node = FullNode::start(&chain).await;
+        let open =
+            ReachConfig { circuits: CircuitService::Always, allow_private: true, ..ReachConfig::default() };
+        let mut relays = Vec::new();
+        for _ in 0..count {
+            relays.push(Relay::start(RelayOptions { reach: open.clone(), ..RelayOptions::default() }).await);
+        }
+        let behind = ReachConfig {
+            relays: relays.iter().map(quic).collect(),
+            reservations: count,
+            allow_private: true,
+            ..ReachConfig::default()
+        };
+        let home = Relay::start(RelayOptions { reach: behind, ..RelayOptions::default() }).await;
+        home.admit(&full_node.address()).await.expect("it is honest");
+        home.reaches(chain.head().head.hash).await;
+        let reach = home.transports.reach();
+        eventually("home has its places", || reach.borrow().reservations.len() == count).await;
+        Self { chain, full_node, relays, home }
+    }
+}
+
+fn quic(relay: &Relay) -> String {
+    let Address::Multiaddr(text) = relay.address(Way::Quic) else { panic!("no multiaddr") };
+    text
+}
+
+fn home_through(home: &Relay, relay: &Relay) -> Address {
+    Address::Multiaddr(format!("{}/p2p-circuit/p2p/{}", quic(relay), home.transports.peer_id_text()))
+}
+
+/// A light peer that listens nowhere, and dials on another's word only when it is `allowed`.
+fn no_holes(allowed: Arc<AtomicBool>) -> TransportsConfig {
+    let mut config = transports_config(fresh_key(), "KeptPeer");
+    config.reach.reservations = 1;
+    config.dial_guard = DialGuard::Only(Arc::new(move |_| allowed.load(Ordering::Relaxed)));
+    config
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_moves_from_a_relay_without_a_gap() {
-    let chain = Chain::new(8);
-    let full_node = FullNode::start(&chain).await;
-    let open =
-        ReachConfig { circuits: CircuitService::Always, allow_private: true, ..ReachConfig::default() };
-    let relay = Relay::start(RelayOptions { reach: open, ..RelayOptions::default() }).await;
-    let Address::Multiaddr(at_relay) = relay.address(Way::Quic) else { panic!("no multiaddr") };
-    let behind = ReachConfig {
-        relays: vec![at_relay.clone()],
-        reservations: 1,
-        allow_private: true,
-        ..ReachConfig::default()
-    };
-    let home = Relay::start(RelayOptions { reach: behind, ..RelayOptions::default() }).await;
-    home.admit(&full_node.address()).await.expect("it is honest");
-    home.reaches(chain.head().head.hash).await;
-    let reach = home.transports.reach();
-    eventually("home has a place at the relay", || !reach.borrow().reservations.is_empty()).await;
-    let circuit =
-        Address::Multiaddr(format!("{at_relay}/p2p-circuit/p2p/{}", home.transports.peer_id_text()));
+    let House { chain, full_node, relays, home } = House::with_relays(1).await;
+    let circuit = home_through(&home, &relays[0]);
 
     // Where it listens nowhere and dials nobody on another's word, no hole can be punched: the story says when.
     let direct_allowed = Arc::new(AtomicBool::new(false));
-    let mut config = transports_config(fresh_key(), "KeptPeer");
-    config.reach.reservations = 1;
-    let allowed = Arc::clone(&direct_allowed);
-    config.dial_guard = DialGuard::Only(Arc::new(move |_| allowed.load(Ordering::Relaxed)));
-    let peer = Arc::new(KeptPeer::connect_with(config, &[circuit], Duration::from_secs(20)).await);
+    let config = no_holes(Arc::clone(&direct_allowed));
+    let peer = Arc::new(KeptPeer::connect_with(config, &[circuit], PATIENCE).await);
     let first = peer.path();
     let read = Arc::new(Mutex::new(vec![Instant::now()]));
     let block = chain.head().head.hash;
@@ -102,6 +136,44 @@ async fn a_session_moves_from_a_relay_without_a_gap() {
     peer.leave().await;
     home.is_idle().await;
     home.stop().await;
-    relay.stop().await;
+    for relay in relays {
+        relay.stop().await;
+    }
+    full_node.stop().await;
+}
+
+/// The relay that carries the session goes, and no direct connection can be had: another relay carries it on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_goes_costs_a_delay() {
+    let House { chain, full_node, mut relays, home } = House::with_relays(2).await;
+    let circuits: Vec<Address> = relays.iter().map(|relay| home_through(&home, relay)).collect();
+    let config = no_holes(Arc::default());
+    let peer = KeptPeer::connect_with(config, &circuits, PATIENCE).await;
+    let block = chain.head().head.hash;
+    let question = |number: u64| {
+        let key = keccak256(number.to_be_bytes());
+        Query::Proofs(vec![ProofRequest { block, account: None, key, from_level: 0 }])
+    };
+    peer.verified.answer(question(0)).await.expect("served through the relay");
+
+    let gone = relays.remove(0);
+    let begun = Instant::now();
+    let (stopped, answer) = tokio::join!(gone.stop(), peer.verified.answer(question(1)));
+
+    let () = stopped;
+    let right = full_node::answer(&chain.backend, question(1)).expect("the chain has it");
+    assert!(probe::same(&answer.expect("a delay, and no error"), &right));
+    let head = chain.grow();
+    let mut heads = peer.follower.heads();
+    let reached = heads.wait_for(|update| update.as_ref().is_some_and(|update| update.head == head.head));
+    timeout(Duration::from_secs(5), reached).await.expect("in time").expect("it follows");
+    println!("a verified head {:?} after the relay began to go", begun.elapsed());
+    assert_eq!(peer.path(), Some((Path::Relayed, "relay")));
+    peer.leave().await;
+    home.is_idle().await;
+    home.stop().await;
+    for relay in relays {
+        relay.stop().await;
+    }
     full_node.stop().await;
 }
