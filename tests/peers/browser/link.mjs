@@ -38,7 +38,7 @@ function readAddress (text) {
       'It looks like /ip4/192.0.2.1/udp/30315/quic-v1/webtransport/certhash/…/p2p/…; copy it whole.')
   }
   const names = address.getComponents().map(({ name }) => name)
-  if (!names.includes('p2p')) {
+  if (names.at(-1) !== 'p2p') {
     throw new Trouble('address', 'The address does not say who is to answer: its end, /p2p/…, is missing.',
       'Copy the whole address; without that end nobody could be told from an impostor.')
   }
@@ -85,7 +85,8 @@ export function readLink (fragment) {
       hash: matching(hash ?? null, HASH, what, 'checkpoint=NUMBER:0x…')
     }
   }
-  return { address, transport, genesis, network, accounts, checkpoint }
+  const relayed = address.getComponents().some(({ name }) => name === 'p2p-circuit')
+  return { address, transport, relayed, genesis, network, accounts, checkpoint }
 }
 
 /** The fragment for what a form says. */

@@ -36,7 +36,8 @@ async function follow (link, chain, mine, verified) {
     const connection = await dial(node, link.address).catch((error) => {
       throw dialTrouble(error, { transport: link.transport, address: link.address.toString(), ...context })
     })
-    step('Connected', `${link.transport}, encrypted; the relay proved that it holds its key`)
+    const way = link.relayed ? `${link.transport} and a circuit` : link.transport
+    step('Connected', `${way}, encrypted; the relay proved that it holds its key`)
     view.connection(link, connection)
     const reader = new Reader(await openStream(connection), link)
     const head = await reader.greet()
@@ -75,7 +76,7 @@ function keepPinging (node, connection) {
   const recent = []
   const look = async () => {
     try {
-      recent.unshift(await roundTrip(node, connection))
+      recent.unshift(await roundTrip(connection))
       recent.length = Math.min(recent.length, 3)
       view.roundTrip(Math.min(...recent))
       view.agent(await agentOf(node, connection))

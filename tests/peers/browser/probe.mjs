@@ -34,8 +34,8 @@ window.probe = async (address, protocol, total) => {
     const begun = performance.now()
     const connection = await dial(node, multiaddr(address))
     const connect = performance.now() - begun
-    await roundTrip(node, connection)
-    const ping = await roundTrip(node, connection)
+    await roundTrip(connection)
+    const ping = await roundTrip(connection)
     return { connect, ping, echo: await echo(connection, protocol, total), remote: connection.remoteAddr.toString() }
   } finally {
     await node.stop()

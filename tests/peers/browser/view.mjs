@@ -76,8 +76,8 @@ export class View {
     }
   }
 
-  connection ({ transport, address }, connection) {
-    this.#say('connection-transport', transport)
+  connection ({ transport, relayed, address }, connection) {
+    this.#say('connection-transport', relayed ? `${transport}, through a relay` : transport)
     this.#say('connection-address', address.toString())
     this.#say('connection-peer', connection.remotePeer.toString())
     this.#at('results').hidden = false

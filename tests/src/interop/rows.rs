@@ -252,4 +252,9 @@ pub(super) const ALL: &[Row] = &[
         what: "the same with go-libp2p; and a relay at home behind go-libp2p's relay service",
         run: |stage| Box::pin(circuits::go(stage)),
     },
+    Row {
+        name: "chromium-circuit",
+        what: "the page in Chromium before a relay at home, through another relay, over WebTransport and WebSocket",
+        run: |stage| Box::pin(browser::circuit(stage)),
+    },
 ];

@@ -9,6 +9,8 @@ use super::stacks;
 use crate::interop::{
     Stage,
     geth::{Geth, Options},
+    household::{behind, start_home, start_relay},
+    laboratory::{Laboratory, Nat},
     process::{PATIENCE, Peer},
     relay::{self, Relay, Way},
 };
@@ -86,13 +88,19 @@ fn built() -> String {
 
 /// Waits for what the page says of a link; everything of it must have been verified.
 async fn verified(browser: &Peer, link: &str) -> anyhow::Result<Value> {
+    let said = shown(browser, link).await?;
+    let agent = said["agent"].as_str().unwrap_or_default();
+    ensure!(agent.starts_with("causeway/"), "identify says `{agent}`");
+    Ok(said)
+}
+
+/// The same, whoever the page says answers.
+async fn shown(browser: &Peer, link: &str) -> anyhow::Result<Value> {
     let said = said(browser, link, "verified").await?;
     ensure!(said["sound"] == true, "only partly verified: {}", said["how"]);
     for how in [&said["how"], &said["blockHow"], &said["accounts"][0]["how"], &said["accounts"][1]["how"]] {
         ensure!(how.as_str().is_some_and(|how| how.starts_with("Verified")), "not verified: {said}");
     }
-    let agent = said["agent"].as_str().unwrap_or_default();
-    ensure!(agent.starts_with("causeway/"), "identify says `{agent}`");
     ensure!(said["rtt"].is_f64() || said["rtt"].is_u64(), "no ping: {said}");
     Ok(said)
 }
@@ -301,6 +309,46 @@ pub(super) async fn webrtc_direct(stage: Stage) -> anyhow::Result<String> {
     Ok(format!(
         "identify, ping, head, account, code, body, a new head; connected in {connected} ms, RTT {} ms; {control}",
         page["rtt"]
+    ))
+}
+
+/// The page before a relay at home, through a relay in public; the page is behind a router itself.
+pub(super) async fn circuit(stage: Stage) -> anyhow::Result<String> {
+    let ways = [("WebTransport", Way::WebTransport), ("WebSocket", Way::WebSocket)];
+    let laboratory = Laboratory::simple(&stage, 1, &[Nat::Home, Nat::Symmetric]).await?;
+    let at_home = stage.at(&laboratory.host(0, 0)?);
+    let hold = ways.len() as u64;
+    let mut geth = Geth::start(&at_home, "geth", Options { hold, ..Options::default() }).await?;
+    let public = start_relay(&stage, "relay", &laboratory.machine(0)?, &geth.genesis_file).await?;
+    let home = start_home(&at_home, "home", &geth, &[public.address(Way::Quic)?], &[]).await?;
+    let (mut head, mut number) = (geth.head(), geth.number());
+    let mut notes = Vec::new();
+    for (name, way) in ways {
+        let link = run_link(&geth, &behind(&public.address(way)?, &home)?, number, &head)?;
+        let files = built();
+        let options = ["--nameless", "--files", &files, "--heads", "1"];
+        let place = stage.at(&laboratory.host(1, 0)?);
+        let mut browser =
+            drive(&place, &format!("chromium-{}", way.name()), &options, std::slice::from_ref(&link))?;
+        let page = shown(&browser, &link).await.with_context(|| name.to_owned())?;
+        let transport = format!("{name}, through a relay");
+        ensure!(page["transport"] == transport, "dialed over {}, not {name}", page["transport"]);
+        ensure!(page["hash"] == head.as_str(), "the head is {}, not {head}", page["hash"]);
+        geth.import(1).await?;
+        number += 1;
+        (head, _) = geth.new_head(number, &[]).await?;
+        let new = said(&browser, &link, "head").await.context("a new head")?;
+        ensure!(new["hash"] == head.as_str(), "the new head is {}, not {head}", new["hash"]);
+        let status = browser.end(PATIENCE).await?;
+        ensure!(status.success(), "the driver ended with {status}");
+        let after = page["steps"]["Head verified"].as_f64().unwrap_or_default();
+        notes.push(format!("{} (head verified after {after:.0} ms, RTT {} ms)", way.name(), page["rtt"]));
+    }
+    home.stop().await?;
+    public.stop().await?;
+    Ok(format!(
+        "ping, head, account, code, body, a new head through a circuit over {}",
+        notes.join(", ")
     ))
 }
 
