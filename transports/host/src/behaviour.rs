@@ -35,18 +35,27 @@ pub(crate) struct Behaviour {
     pub(crate) streams: Streams,
 }
 
+/// What a swarm's behaviour is told of the host around it.
+pub(crate) struct About<'a> {
+    pub(crate) keypair: &'a identity::Keypair,
+    pub(crate) agent: String,
+    pub(crate) limits: &'a HostLimits,
+    /// Which addresses are tested.
+    pub(crate) scope: Scope,
+    pub(crate) rules: SharedRules,
+    /// How circuits are relayed.
+    pub(crate) circuits: circuit::Config,
+}
+
 impl Behaviour {
+    /// `relay` belongs to the transport that dials through relays.
     pub(crate) fn new(
-        keypair: &identity::Keypair,
-        agent: String,
-        limits: &HostLimits,
-        scope: Scope,
-        rules: SharedRules,
+        about: About<'_>,
         rendezvous: Rendezvous,
         relay: relay::client::Behaviour,
-        circuit: circuit::Behaviour,
         streams: Streams,
     ) -> Self {
+        let About { keypair, agent, limits, scope, rules, circuits } = about;
         let key = keypair.public();
         let me = key.to_peer_id();
         let identify = identify::Config::new(IDENTIFY_VERSION.to_owned(), key)
@@ -70,7 +79,7 @@ impl Behaviour {
                 scope,
                 ..autonat::server::Config::default()
             }),
-            circuit,
+            circuit: circuit::Behaviour::new(keypair, circuits),
             streams,
         }
     }

@@ -64,7 +64,7 @@ pub(crate) struct Target {
     pub(crate) peer: Option<PeerId>,
     pub(crate) transport: &'static str,
     /// The relay through which it is reached, if there is one between.
-    pub(crate) via: Option<Box<Target>>,
+    pub(crate) via: Option<Box<Self>>,
 }
 
 impl Target {

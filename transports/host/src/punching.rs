@@ -34,8 +34,8 @@ use libp2p::{
 use tracing::debug;
 
 use crate::convert::transport_name;
-pub(crate) use message::read_again;
 use handler::{Agreed, Begin, Handler, Part};
+pub(crate) use message::read_again;
 
 /// Times that a meeting is arranged for one relayed connection.
 const TRIES: u8 = 3;
@@ -83,10 +83,8 @@ fn meeting_place(address: &Multiaddr) -> Option<Multiaddr> {
     }
     let parts: Vec<Protocol<'_>> = place.iter().collect();
     let good = match parts.as_slice() {
-        [ip, port @ ..] if matches!(ip, Protocol::Ip4(_) | Protocol::Ip6(_)) => match port {
-            [Protocol::Tcp(port)] | [Protocol::Udp(port), Protocol::QuicV1] => *port != 0,
-            _ => false,
-        },
+        [Protocol::Ip4(_) | Protocol::Ip6(_), Protocol::Tcp(port)]
+        | [Protocol::Ip4(_) | Protocol::Ip6(_), Protocol::Udp(port), Protocol::QuicV1] => *port != 0,
         _ => false,
     };
     good.then_some(place)

@@ -8,7 +8,7 @@ use libp2p::{Swarm, identity::Keypair, multiaddr::Protocol as Part, relay};
 use super::{board::Board, executor::Watched, service};
 use crate::{
     HostError, Listen, ReachConfig,
-    behaviour::Behaviour,
+    behaviour::{About, Behaviour},
     certificate::Identity,
     convert::listen_address,
     guard::{Doorman, Naming},
@@ -61,21 +61,19 @@ impl Factory {
         let limits = &terms.limits;
         let naming = Naming::default();
         let secrets = Secrets { identity: identity.clone(), trusted_roots: trusted_roots.clone() };
-        let circuit = circuit::Behaviour::new(keypair, service::config());
-        board.set_accounts(circuit.accounts());
         let (circuits, relay) = relay::client::new(keypair.public().to_peer_id());
         let transport = stack::build(keypair, limits, doorman, naming.clone(), secrets, listen, circuits)?;
-        let behaviour = Behaviour::new(
+        let about = About {
             keypair,
-            agent.clone(),
+            agent: agent.clone(),
             limits,
-            self.scope(),
-            doorman.rules.clone(),
-            Rendezvous::new(server.clone()),
-            relay,
-            circuit,
-            Streams::new(terms.clone()),
-        );
+            scope: self.scope(),
+            rules: doorman.rules.clone(),
+            circuits: service::config(),
+        };
+        let rendezvous = Rendezvous::new(server.clone());
+        let behaviour = Behaviour::new(about, rendezvous, relay, Streams::new(terms.clone()));
+        board.set_accounts(behaviour.circuit.accounts());
         let config = libp2p::swarm::Config::with_executor(Watched::new(board.clone()))
             .with_idle_connection_timeout(limits.idle_timeout)
             .with_max_negotiating_inbound_streams(limits.negotiating_streams);
