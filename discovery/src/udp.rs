@@ -139,6 +139,8 @@ pub struct UdpStats {
     pub discv5_sessions: usize,
     /// Nodes in discv4's table.
     pub discv4_nodes: usize,
+    /// Nodes that were asked whether they live, over discv5: bootnodes and those met before, again and again.
+    pub asked: u64,
     /// Nodes reported.
     pub found: u64,
     /// Nodes not reported, as nobody took the earlier ones.
@@ -173,6 +175,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Counters {
+    asked: AtomicU64,
     found: AtomicU64,
     found_lost: AtomicU64,
     foreign: AtomicU64,
@@ -305,6 +308,7 @@ impl Udp {
             discv5_connected: connected,
             discv5_sessions: Discv5::metrics().active_sessions,
             discv4_nodes: counters.discv4_nodes.load(Ordering::Relaxed),
+            asked: counters.asked.load(Ordering::Relaxed),
             found: counters.found.load(Ordering::Relaxed),
             found_lost: counters.found_lost.load(Ordering::Relaxed),
             foreign: counters.foreign.load(Ordering::Relaxed),

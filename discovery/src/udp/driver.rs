@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use super::{
-    Bootnode, Command, External, Found, Shared, UdpConfig, UdpError,
+    Bootnode, Command, Counters, External, Found, Shared, UdpConfig, UdpError,
     seen::Seen,
     sessions::Sessions,
     settings::{self, to_enr, to_key},
@@ -208,6 +208,7 @@ impl Driver {
             self.take_turn(now);
         }
         while let Some(node) = self.visits.start(now) {
+            Counters::add(&self.shared.counters.asked);
             match self.shared.with(|discv5| discv5.send_ping(node.clone())) {
                 Some(pong) => self.pending.push(pong.map(|pong| Done::Visit(node, pong.ok())).boxed()),
                 None => self.visits.done(),

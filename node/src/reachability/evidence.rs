@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// After so many dials without a single connection, and no answer over UDP, nothing gets through here.
 const FRUITLESS: u64 = 20;
 
+/// After so many questions of discovery without any answer, UDP does not work here.
+const IN_VAIN: u64 = 5;
+
 /// Failures that the host cannot ascribe to a transport: each punch tries all.
 const ANY: &str = "any";
 
@@ -141,7 +144,7 @@ fn udp_seen(traffic: Traffic, discovery: Option<&UdpStats>, reach: Reach, age: D
     if heard || traffic.udp {
         return UdpSeen::Works;
     }
-    let asked = discovery.is_some_and(|stats| stats.discv5_nodes > 0);
+    let asked = discovery.is_some_and(|stats| stats.asked >= IN_VAIN);
     let silent = asked && reach == Reach::Public && age >= PATIENCE;
     if silent && traffic.tcp { UdpSeen::Blocked } else { UdpSeen::Unknown }
 }
@@ -283,7 +286,7 @@ mod tests {
     #[test]
     fn udp_is_blocked_where_it_was_asked_in_vain_and_tcp_works() {
         let tcp = Traffic { tcp: true, udp: false };
-        let asked = UdpStats { discv5_nodes: 3, ..UdpStats::default() };
+        let asked = UdpStats { asked: IN_VAIN, ..UdpStats::default() };
         let answered = UdpStats { discv5_connected: 1, ..asked.clone() };
         let seen = |traffic, stats: &UdpStats| udp_seen(traffic, Some(stats), Reach::Public, PATIENCE);
 

@@ -13,7 +13,7 @@ use futures::FutureExt as _;
 use tracing::{debug, info, warn};
 
 use super::{
-    super::{Bootnode, settings, settings::to_enr},
+    super::{Bootnode, Counters, settings, settings::to_enr},
     Command, Done, Driver, Lookup,
 };
 
@@ -185,6 +185,7 @@ impl Driver {
         let greeting = self.shared.with(|discv5| discv5.talk_req(contact, Vec::new(), Vec::new()));
         if let Some(greeting) = greeting {
             self.greetings += 1;
+            Counters::add(&self.shared.counters.asked);
             self.pending.push(greeting.map(|_| Done::Greeting).boxed());
         }
     }
