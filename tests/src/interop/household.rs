@@ -15,7 +15,7 @@ use super::{
 };
 
 /// What a relay at home logs for each place that it gets.
-const PLACE: &str = "a relay holds a place for us";
+pub(super) const PLACE: &str = "a relay holds a place for us";
 
 /// How long it may take to get it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,8 +71,15 @@ pub(super) fn behind(relay: &str, node: &Relay) -> anyhow::Result<String> {
 }
 
 /// Waits until `causeway light … watch --json` has this head, verified.
-pub(super) async fn verified_head(light: &Peer, number: u64) -> anyhow::Result<()> {
+pub(super) async fn verified_head(light: &Peer, number: u64, limit: Duration) -> anyhow::Result<()> {
     let head = |line: &Value| (line["number"] == format!("{number:#x}")).then(|| line["verified"] == true);
-    ensure!(light.wait(&format!("head {number}"), PATIENCE, head).await?, "it is not verified");
+    ensure!(light.wait(&format!("head {number}"), limit, head).await?, "it is not verified");
     Ok(())
+}
+
+/// Waits until its session needs no relay; the transport that it has then.
+pub(super) async fn direct(light: &Peer, limit: Duration) -> anyhow::Result<String> {
+    let direct = |line: &Value| (line["path"] == "direct").then(|| line["transport"].clone());
+    let transport = light.wait("a direct session", limit, direct).await?;
+    Ok(transport.as_str().unwrap_or_default().to_owned())
 }

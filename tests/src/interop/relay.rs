@@ -215,7 +215,8 @@ impl Relay {
         find(&answer).context("the session was there")
     }
 
-    async fn until_at(
+    /// Looks at what it says there until that is as wished.
+    pub(super) async fn until_at(
         &self,
         path: &str,
         what: &str,

@@ -7,6 +7,7 @@ mod discv5_js;
 mod dns;
 mod ethereumjs;
 mod find_each_other;
+mod finding_home;
 mod heartbeat;
 mod hostile;
 mod hostile_udp;
@@ -23,6 +24,7 @@ mod reached_at_home;
 mod records_js;
 mod rendezvous;
 mod served;
+mod sleeping;
 mod stacks;
 mod storms;
 
@@ -256,5 +258,15 @@ pub(super) const ALL: &[Row] = &[
         name: "chromium-circuit",
         what: "the page in Chromium before a relay at home, through another relay, over WebTransport and WebSocket",
         run: |stage| Box::pin(browser::circuit(stage)),
+    },
+    Row {
+        name: "sleeping",
+        what: "light peers that were stopped, or whose network was gone, and what a relay at home had for them then",
+        run: |stage| Box::pin(sleeping::run(stage)),
+    },
+    Row {
+        name: "finding-home",
+        what: "a light peer that has only the record of a relay at home, which found its relays itself",
+        run: |stage| Box::pin(finding_home::run(stage)),
     },
 ];

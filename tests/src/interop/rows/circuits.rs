@@ -134,9 +134,9 @@ pub(super) async fn go(stage: Stage) -> anyhow::Result<String> {
     });
     let lights = lights.collect::<anyhow::Result<Vec<_>>>()?;
     let number = house.geth.number();
-    try_join_all(lights.iter().map(|light| verified_head(light, number))).await?;
+    try_join_all(lights.iter().map(|light| verified_head(light, number, PATIENCE))).await?;
     house.geth.import(1).await?;
-    try_join_all(lights.iter().map(|light| verified_head(light, number + 1))).await?;
+    try_join_all(lights.iter().map(|light| verified_head(light, number + 1, PATIENCE))).await?;
     home.stop().await?;
     house.stop().await?;
 

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures::future::try_join_all;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::interop::{
     Stage,
     geth::{Geth, Options},
-    household::{behind, start_home, start_relay, verified_head},
+    household::{behind, direct, start_home, start_relay, verified_head},
     laboratory::{Laboratory, Nat},
-    process::Peer,
+    process::{PATIENCE, Peer},
     relay::Way,
 };
 
@@ -92,7 +91,9 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
         for (pair, visit) in PAIRS.iter().zip(&visits) {
             let Some(Visit { light, number, head, direct }) = visit else { continue };
             let what = format!("{} × {} {}", pair.home.name(), pair.visitor.name(), way.name());
-            verified_head(light, number + 1).await.with_context(|| format!("{what}: a new head"))?;
+            verified_head(light, number + 1, PATIENCE)
+                .await
+                .with_context(|| format!("{what}: a new head"))?;
             let wanted = if way == Way::Quic { pair.quic } else { pair.tcp };
             let path = match direct {
                 Some((after, transport)) => format!("{transport} direct after {} ms", after.as_millis()),
@@ -126,10 +127,8 @@ async fn visit(stage: &Stage, name: &str, geth: &Geth, number: u64, address: &st
     let arguments = ["light", address, "watch", "--json", "--verbosity", "4", "--network", &network];
     let begun = Instant::now();
     let light = Peer::start(stage, name, &stage.workshop.causeway, arguments)?;
-    verified_head(&light, number).await?;
+    verified_head(&light, number, PATIENCE).await?;
     let head = begun.elapsed();
-    let direct = |line: &Value| (line["path"] == "direct").then(|| line["transport"].clone());
-    let direct = light.wait("a direct session", PUNCHING, direct).await.ok();
-    let direct = direct.map(|transport| (begun.elapsed(), transport.as_str().unwrap_or_default().to_owned()));
+    let direct = direct(&light, PUNCHING).await.ok().map(|transport| (begun.elapsed(), transport));
     Ok(Visit { light, number, head, direct })
 }
