@@ -1,6 +1,7 @@
 //! The rows of the table.
 
 mod browser;
+mod circuit_storms;
 mod circuits;
 mod conformance;
 mod discv5_js;
@@ -268,5 +269,10 @@ pub(super) const ALL: &[Row] = &[
         name: "finding-home",
         what: "a light peer that has only the record of a relay at home, which found its relays itself",
         run: |stage| Box::pin(finding_home::run(stage)),
+    },
+    Row {
+        name: "circuit-storms",
+        what: "21 clients that renew, a flood of circuits, requests to dial private addresses, while light peers read",
+        run: |stage| Box::pin(circuit_storms::run(stage)),
     },
 ];
