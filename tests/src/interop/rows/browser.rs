@@ -346,10 +346,7 @@ pub(super) async fn circuit(stage: Stage) -> anyhow::Result<String> {
     }
     home.stop().await?;
     public.stop().await?;
-    Ok(format!(
-        "ping, head, account, code, body, a new head through a circuit over {}",
-        notes.join(", ")
-    ))
+    Ok(format!("ping, head, account, code, body, a new head through a circuit over {}", notes.join(", ")))
 }
 
 /// A relay between the page and `causeway dev` alters one thing: the page says what is false and shows none of it.

@@ -146,7 +146,8 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     ensure!(found["advice"] == words, "netcheck advises {}", found["advice"]);
     let told = read(&stage, "enr.json")?.to_string();
     ensure!(told.contains("25.0.0.1:30314") && told.contains("/ip4/25.0.0.1/tcp/30315/ws"), "told: {told}");
-    Ok("six ports opened by PCP, dialed back by two relays outside, told in the record, gone after SIGTERM".to_owned())
+    Ok("six ports opened by PCP, dialed back by two relays outside, told in the record, gone after SIGTERM"
+        .to_owned())
 }
 
 fn read(stage: &Stage, file: &str) -> anyhow::Result<Value> {
