@@ -22,7 +22,9 @@ pub use causeway_host::{
     InvalidSubnet, Listed, Lists, MemoryBudget, OpenError, RendezvousError, RendezvousLimits,
     RendezvousStatus, Renewal, Subnet, install_crypto_provider, node_key, peer_id_text, read_roots,
 };
-pub use causeway_host::{CircuitService, Observed, Punches, ReachConfig, ReachFacts, RelayUsage, Reservation, Verdict};
+pub use causeway_host::{
+    CircuitService, Observed, Punches, ReachConfig, ReachFacts, RelayUsage, Reservation, Verdict,
+};
 pub use dialer::Address;
 pub use error::{DialError, Reason, TransportsError};
 pub use limits::{Limits, MessageLimit, MessageLimits};
