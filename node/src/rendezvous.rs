@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, str::FromStr, sync::Arc, time::Duration};
 use causeway_discovery::{Discovery, Report};
 use causeway_pool::{PeerState, Role};
 use causeway_records::{Multiaddr, Record};
-use causeway_transports::{RendezvousLimits, Renewal, Transports};
+use causeway_transports::{ReachFacts, RendezvousLimits, Renewal, Reservation, Transports};
 use causeway_verify::ChainSpec;
 use tokio::{
     sync::{Notify, watch},
@@ -52,6 +52,15 @@ fn registered(told: &[String]) -> Vec<String> {
     told.iter().filter(|address| !address.contains("/certhash/")).cloned().collect()
 }
 
+/// The relays that keep a place for us: who looks for us asks them, whether they serve us otherwise or not.
+fn places(facts: &ReachFacts) -> impl Iterator<Item = String> {
+    let first = |reservation: &Reservation| {
+        let (relay, _) = reservation.addresses.first()?.split_once("/p2p-circuit")?;
+        Some(relay.to_owned())
+    };
+    facts.reservations.iter().filter_map(first)
+}
+
 /// The client's task.
 pub(crate) struct Rendezvous {
     pub(crate) transports: Transports,
@@ -76,7 +85,12 @@ impl Rendezvous {
         let mut servers: BTreeMap<String, Server> = BTreeMap::new();
         loop {
             let ours = registered(&self.told.borrow_and_update());
-            let relays = self.relays().await;
+            let mut relays = self.relays().await;
+            relays.extend(
+                places(&self.transports.reach().borrow())
+                    .filter(|place| !relays.contains(place))
+                    .collect::<Vec<_>>(),
+            );
             servers.retain(|server, _| relays.contains(server));
             for relay in relays {
                 let now = Instant::now();

@@ -129,6 +129,21 @@ impl Streams {
         }
     }
 
+    /// Has the tasks of the direct connections with `peer` look at everything once more.
+    pub(crate) fn nudge(&mut self, peer: &PeerId) {
+        let direct = self
+            .connections
+            .iter()
+            .filter(|(_, facts)| facts.peer == *peer && facts.transport != RELAYED)
+            .map(|(connection, _)| *connection);
+        for connection in direct.collect::<Vec<_>>() {
+            // Nobody waits for the answer, so nothing is opened.
+            let (reply, _) = oneshot::channel();
+            let nothing = OpenRequest { protocols: Arc::default(), reply };
+            self.requests.push_back((*peer, connection, nothing));
+        }
+    }
+
     /// The newest connection with `peer` over `transport`, or over any.
     pub(crate) fn connection_with(&self, peer: &PeerId, transport: Option<&str>) -> Option<ConnectionId> {
         self.connections

@@ -32,7 +32,7 @@ use tracing::{debug, error, warn};
 use crate::{
     CircuitService, Listen, MemoryBudget, ReachConfig, Rules,
     behaviour::{Behaviour, BehaviourEvent},
-    convert::{Target, clean_agent, in_full},
+    convert::{RELAYED, Target, clean_agent, in_full, transport_name},
     guard::Naming,
     identity::wire_peer_id,
     ping::{self, Finding},
@@ -267,6 +267,9 @@ impl Task {
                 if let Some((target, job)) = self.dials.remove(&connection_id) {
                     self.dial_failed(job, dial_error(&target, &error));
                 }
+            }
+            SwarmEvent::IncomingConnection { local_addr, .. } if transport_name(&local_addr) == RELAYED => {
+                self.handed_over();
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 debug!(reason = in_full(&error), "incoming connection failed");

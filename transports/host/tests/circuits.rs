@@ -280,3 +280,38 @@ async fn who_becomes_a_relay_is_asked_again() {
         host.shutdown().await;
     }
 }
+
+/// libp2p's client forgets all but one of them until something else happens on the connection with the relay.
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_that_come_through_a_relay_at_the_same_moment_all_get_in() {
+    let mut relay = config(30);
+    relay.reach.circuits = CircuitService::Always;
+    let (relay, _streams) = Host::start(relay).await.expect("relay");
+    let mut home = config(31);
+    home.reach = ReachConfig { relays: vec![relay.addresses()[1].clone()], reservations: 1, ..home.reach };
+    let (home, mut streams) = Host::start(home).await.expect("home");
+    let facts = until(&mut home.reach(), |facts| {
+        facts.reservations.iter().any(|reservation| !reservation.addresses.is_empty())
+    })
+    .await;
+    let address = facts.reservations[0].addresses[0].clone();
+    let mut visitors = Vec::new();
+    for key in 1..=8 {
+        let visitor = pair::client(key).await;
+        let via = relay.addresses()[1].clone();
+        visitor.open_named(&via, &LES).await.expect("at the relay");
+        visitors.push(visitor);
+    }
+
+    let (address, les) = (&address, &LES);
+    let come = visitors.iter().map(|visitor| visitor.open_named(address, les));
+    let came = timeout(Duration::from_secs(5), futures::future::join_all(come)).await.expect("at once");
+
+    for stream in came {
+        assert_eq!(stream.expect("through the relay").transport, "relay");
+        next(&mut streams).await;
+    }
+    for host in visitors.into_iter().chain([home, relay]) {
+        host.shutdown().await;
+    }
+}

@@ -55,6 +55,8 @@ pub(super) struct Circuits {
     asked: BTreeMap<PeerId, Relay>,
     /// Where we are reached through relays.
     addresses: BTreeMap<PeerId, Vec<Multiaddr>>,
+    /// Peers whom relays announced and did not hand over yet.
+    announced: usize,
     /// Streams for peers with whom there is no direct connection yet.
     waiting: Vec<(PeerId, OpenRequest)>,
     /// Connections that we opened: from which socket, and to where.
@@ -158,6 +160,7 @@ impl Task {
         self.circuits.failed = true;
         self.circuits.asked.remove(peer);
         if self.circuits.addresses.remove(peer).is_some() {
+            self.circuits.announced = 0; // whoever was to come through it does not
             info!(relay = %peer, "the place at a relay is lost");
             self.board.reach.relayed(&peer.to_base58(), Vec::new());
         }
@@ -225,7 +228,26 @@ impl Task {
             }
             relay::client::Event::InboundCircuitEstablished { src_peer_id, .. } => {
                 debug!(peer = %src_peer_id, "a peer comes through a relay");
+                self.circuits.announced += 1;
+                self.nudge_relays();
             }
+        }
+    }
+
+    /// A peer that a relay had announced is here; the next one is waited for.
+    pub(super) fn handed_over(&mut self) {
+        self.circuits.announced = self.circuits.announced.saturating_sub(1);
+        if self.circuits.announced > 0 {
+            self.nudge_relays();
+        }
+    }
+
+    /// Has the connections with our relays looked at once more: libp2p-relay 0.22 hands over one of the peers that came
+    /// at the same moment, and forgets to be woken for the next.
+    fn nudge_relays(&mut self) {
+        let relays: Vec<PeerId> = self.circuits.addresses.keys().copied().collect();
+        for peer in relays {
+            self.swarm.behaviour_mut().streams.nudge(&peer);
         }
     }
 
