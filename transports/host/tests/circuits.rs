@@ -315,3 +315,23 @@ async fn peers_that_come_through_a_relay_at_the_same_moment_all_get_in() {
         host.shutdown().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_taken_again_after_a_panic() {
+    let mut relay = config(40);
+    relay.reach.circuits = CircuitService::Always;
+    let (relay, _streams) = Host::start(relay).await.expect("relay");
+    let mut home = config(41);
+    home.reach.reservations = 1;
+    let (home, _streams) = Host::start(home).await.expect("home");
+    home.offer_relays(&relay.addresses()).await.expect("alive");
+    let mut reach = home.reach();
+    let before = until(&mut reach, |facts| !facts.reservations.is_empty()).await.reservations[0].since;
+
+    home.panic_for_test().await;
+
+    until(&mut reach, |facts| facts.reservations.iter().any(|reservation| reservation.since > before)).await;
+    assert_eq!(home.restarts(), 1);
+    home.shutdown().await;
+    relay.shutdown().await;
+}
