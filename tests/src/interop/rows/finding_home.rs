@@ -1,4 +1,4 @@
-//! A light peer that has only the record of a relay at home comes to it through the relays that keep a place for it;
+//! A light peer that has only the record of a relay at home, or only its PeerId, comes to it through the relays that keep a place for it;
 //! then directly, and nothing that is announced meanwhile is missed.
 
 use std::time::Duration;
@@ -69,6 +69,16 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
     verified_head(&light, number, PATIENCE).await?;
     let after = begun.elapsed();
 
+    // Who has its PeerId alone asks whoever the home registered with.
+    let peer = home.says("peerId")?;
+    let begun = Instant::now();
+    let arguments =
+        ["light", &peer, "--bootnodes", &boot, "watch", "--json", "--verbosity", "4", "--network", &network];
+    let by_name = Peer::start(&place, "by-name", &stage.workshop.causeway, arguments)?;
+    verified_head(&by_name, number, PATIENCE).await?;
+    let by_name_after = begun.elapsed();
+    drop(by_name);
+
     // Blocks come while the session becomes direct, and each is seen.
     let feeding = async {
         for _ in 0..BLOCKS {
@@ -92,10 +102,11 @@ pub(super) async fn run(stage: Stage) -> anyhow::Result<String> {
         relay.stop().await?;
     }
     Ok(format!(
-        "the home found two relays and had places there after {:.1} s; a head after {} ms, direct over {transport}, \
+        "the home found two relays and had places there after {:.1} s; a head after {} ms by its record, after {} ms by its PeerId; direct over {transport}, \
          longest time between two of {BLOCKS} heads {} ms",
         places.as_secs_f64(),
         after.as_millis(),
+        by_name_after.as_millis(),
         gap.as_millis()
     ))
 }
