@@ -1,5 +1,7 @@
 //! Both stacks together: started, dialed from, shut down.
 
+mod reaching;
+
 use std::{
     fmt,
     future::Future,
@@ -9,8 +11,8 @@ use std::{
 };
 
 use causeway_host::{
-    DialGuard, Discovered, Host, HostConfig, HostError, Listen, Lists, ReachConfig, ReachFacts, RelayUsage,
-    RendezvousError, RendezvousLimits, Rules,
+    DialGuard, Discovered, Host, HostConfig, HostError, Listen, Lists, ReachConfig, RendezvousError,
+    RendezvousLimits, Rules,
 };
 use causeway_wire::{Capability, NodeKey, PeerId, SharedCapability, Stack};
 use secp256k1::SecretKey;
@@ -283,50 +285,6 @@ impl Transports {
     /// See [`DialError`]; each says what to do.
     pub async fn dial_named(&self, address: &Address) -> Result<Incoming, DialError> {
         dialer::dial(&self.shared, address, Word::User).await
-    }
-
-    /// Waits until there is a direct connection with a libp2p peer, as hole punching makes one after a relayed one, and
-    /// opens a session on it.
-    ///
-    /// # Errors
-    /// See [`DialError`]; a timeout if there was no such connection within `patience`.
-    pub async fn dial_direct(&self, peer: PeerId, patience: Duration) -> Result<Incoming, DialError> {
-        dialer::dial_direct(&self.shared, peer, patience).await
-    }
-
-    /// The same as [`Transports::dial`] and [`Transports::dial_named`], but never on a connection that is there: it may
-    /// be a dead one.
-    ///
-    /// # Errors
-    /// See [`DialError`].
-    pub async fn dial_fresh(&self, address: &Address, named: bool) -> Result<Incoming, DialError> {
-        dialer::dial_fresh(&self.shared, address, if named { Word::User } else { Word::Stranger }).await
-    }
-
-    /// What is known of how the libp2p side is reached.
-    pub fn reach(&self) -> watch::Receiver<ReachFacts> {
-        self.shared.host.reach()
-    }
-
-    /// What others take of the circuits that we relay.
-    pub fn relay_usage(&self) -> RelayUsage {
-        self.shared.host.relay_usage()
-    }
-
-    /// Relays at which places may be asked for; see [`Host::offer_relays`].
-    ///
-    /// # Errors
-    /// If the host is shut down.
-    pub async fn offer_relays(&self, relays: &[String]) -> Result<(), HostError> {
-        self.shared.host.offer_relays(relays).await
-    }
-
-    /// Addresses of ours that are worth being tested by others; see [`Host::set_candidates`].
-    ///
-    /// # Errors
-    /// See [`HostError`]; the old ones stay then.
-    pub async fn set_candidates(&self, addresses: &[String]) -> Result<(), HostError> {
-        self.shared.host.set_candidates(addresses).await
     }
 
     /// Who is connected now. A session that was replaced by a newer one and is about to end is not in the list.
