@@ -2,6 +2,7 @@
 
 mod evidence;
 mod object;
+mod pace;
 
 use std::{
     net::SocketAddr,
@@ -21,7 +22,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use self::evidence::{Arrivals, Gathered};
+use self::{
+    evidence::{Arrivals, Gathered},
+    pace::Pace,
+};
 pub(crate) use self::{
     evidence::{mapped_ports, outgoing},
     object::object,
@@ -33,9 +37,6 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// What happens at once is looked at once.
 const GATHER: Duration = Duration::from_millis(500);
-
-/// Between two changes of our record for these reasons: each is fetched by all who know us.
-const RECORD_PAUSE: Duration = Duration::from_secs(30);
 
 /// How others reach us, now and as it changes. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -81,8 +82,8 @@ struct Memory {
     begun: Instant,
     /// What our record says.
     endpoints: Option<Contents>,
-    /// When it last said something new.
-    changed: Option<Instant>,
+    /// When it may say something new.
+    pace: Pace,
     candidates: Vec<String>,
     relays: Vec<String>,
 }
@@ -115,7 +116,7 @@ impl Watch {
             arrivals: Arrivals::default(),
             begun: Instant::now(),
             endpoints: None,
-            changed: None,
+            pace: Pace::default(),
             candidates: Vec::new(),
             relays: Vec::new(),
         };
@@ -195,11 +196,11 @@ impl Watch {
             }
         }
         let now = tell(&own, judged, evidence);
-        let paused = memory.changed.is_some_and(|changed| changed.elapsed() < RECORD_PAUSE);
-        if !paused && memory.endpoints.as_ref() != Some(&now.endpoints) {
+        let at = Instant::now();
+        if memory.pace.allows(at) && memory.endpoints.as_ref() != Some(&now.endpoints) {
             // What the record said from the beginning is no change.
             if memory.endpoints.replace(now.endpoints.clone()).is_some() {
-                memory.changed = Some(Instant::now());
+                memory.pace.note(at);
             }
             self.discovery.report(Report::Endpoints(now.endpoints)).await;
         }
