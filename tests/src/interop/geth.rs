@@ -1,6 +1,6 @@
 //! geth's LES server as the rows use it.
 
-use std::path::PathBuf;
+use std::{net::Ipv4Addr, path::PathBuf};
 
 use anyhow::Context;
 use serde_json::Value;
@@ -71,7 +71,10 @@ impl Geth {
     ) -> anyhow::Result<Self> {
         let out = stage.dir.join(format!("{name}-chain"));
         let key = format!("{:0<64}", hex::encode(format!("key of {name}")));
+        // At home only the host's own programs come to it.
+        let host = Some(stage.address()).filter(|host| !host.is_unspecified());
         let mut arguments = vec![
+            format!("-host={}", host.unwrap_or(Ipv4Addr::LOCALHOST)),
             format!("-engine={}", options.engine),
             format!("-les={}", options.les),
             format!("-blocks={}", options.blocks),

@@ -28,6 +28,7 @@ mod served;
 mod sleeping;
 mod stacks;
 mod storms;
+mod thirty_homes;
 
 use std::pin::Pin;
 
@@ -269,6 +270,11 @@ pub(super) const ALL: &[Row] = &[
         name: "finding-home",
         what: "a light peer that has only the record of a relay at home, which found its relays itself",
         run: |stage| Box::pin(finding_home::run(stage)),
+    },
+    Row {
+        name: "thirty-homes",
+        what: "thirty relays behind ten routers that know one bootnode, each with a light peer; then the bootnode dies",
+        run: |stage| Box::pin(thirty_homes::run(stage)),
     },
     Row {
         name: "circuit-storms",

@@ -19,6 +19,7 @@ import (
 	"flag"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -36,6 +37,7 @@ import (
 	"github.com/ethereum/go-ethereum/log"
 	"github.com/ethereum/go-ethereum/node"
 	"github.com/ethereum/go-ethereum/p2p"
+	"github.com/ethereum/go-ethereum/p2p/nat"
 
 	"causeway.invalid/peers/geth/program"
 )
@@ -53,7 +55,8 @@ func main() {
 	length := flag.Int("blocks", 100, "blocks at the start; 33400 for a canonical hash trie")
 	hold := flag.Int("hold", 0, "further blocks, imported by `import` lines or by -interval")
 	interval := flag.Duration("interval", 0, "import a held block this often; 0: only on demand")
-	port := flag.Int("port", 0, "RLPx port on 127.0.0.1; 0 takes a free one")
+	host := flag.String("host", "127.0.0.1", "address to listen at, and where others reach it")
+	port := flag.Int("port", 0, "RLPx port; 0 takes a free one")
 	keyHex := flag.String("key", "", "node key in hex; random if empty")
 	version := flag.Uint("les", 0, "offer only this LES version; 0: all")
 	out := flag.String("out", "", "write genesis.json and chain.rlp into this folder")
@@ -75,7 +78,7 @@ func main() {
 	finding, err := newFinding(*discv4, *discv5, *bootnodes)
 	program.Fail("discovery", err)
 	s := &server{chain: chain}
-	program.Fail("geth", s.start(key, *port, *version, *serv, finding))
+	program.Fail("geth", s.start(key, *host, *port, *version, *serv, finding))
 	if *capacity > 0 {
 		// Before the first peer: events are not kept for who comes later.
 		go s.raise(*capacity, s.peerEvents())
@@ -108,8 +111,11 @@ func main() {
 	s.stack.Close()
 }
 
-func (s *server) start(key *ecdsa.PrivateKey, port int, version uint, serv int, finding finding) (err error) {
-	network := p2p.Config{PrivateKey: key, ListenAddr: fmt.Sprintf("127.0.0.1:%d", port), MaxPeers: 100}
+func (s *server) start(key *ecdsa.PrivateKey, host string, port int, version uint, serv int, finding finding) (err error) {
+	network := p2p.Config{PrivateKey: key, ListenAddr: fmt.Sprintf("%s:%d", host, port), MaxPeers: 100}
+	if ip := net.ParseIP(host); ip != nil && !ip.IsLoopback() && !ip.IsUnspecified() {
+		network.NAT = nat.ExtIP(ip) // it says so in its record
+	}
 	finding.configure(&network)
 	s.stack, err = node.New(&node.Config{Name: "geth-les-server", P2P: network, KeyStoreDir: program.NoKeys})
 	if err != nil {
