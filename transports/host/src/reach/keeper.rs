@@ -105,9 +105,7 @@ impl Keeper {
 
     /// A relay to try now, if a place is wanted: it counts as being tried from now on.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Relay> {
-        let busy =
-            self.entries.values().filter(|entry| !matches!(entry.state, State::Resting { .. })).count();
-        if busy >= self.wanted {
+        if !self.has_room() {
             return None;
         }
         let free = |relay: &&Relay| match self.entries.get(&relay.peer) {
@@ -126,11 +124,19 @@ impl Keeper {
         Some(relay)
     }
 
-    /// When to look again if nothing happens until then.
+    /// Whether a further place is wanted.
+    fn has_room(&self) -> bool {
+        let is_busy = |entry: &&Entry| !matches!(entry.state, State::Resting { .. });
+        self.entries.values().filter(is_busy).count() < self.wanted
+    }
+
+    /// When to look again if nothing happens until then. Those that rest are waited for only while a place is wanted:
+    /// else the time would have come for ever.
     pub(crate) fn due(&self) -> Option<Instant> {
+        let has_room = self.has_room();
         let times = self.entries.iter().filter_map(|(peer, entry)| match entry.state {
             State::Trying { until } => Some(until),
-            State::Resting { until } if self.is_known(peer) => Some(until),
+            State::Resting { until } if has_room && self.is_known(peer) => Some(until),
             State::Resting { .. } | State::Held => None,
         });
         times.min()
@@ -233,6 +239,22 @@ mod tests {
         keeper.granted(one.peer);
         keeper.failed(&one.peer, Failure::Gone, now);
         assert_eq!(keeper.due(), Some(now + FIRST_REST));
+    }
+
+    #[test]
+    fn nothing_is_due_while_every_place_is_held() {
+        let now = Instant::now();
+        let mut keeper = Keeper::new(1, vec![relay(1, Word::User), relay(2, Word::User)]);
+        keeper.next(now);
+        keeper.failed(&relay(1, Word::User).peer, Failure::Gone, now);
+        keeper.next(now);
+        keeper.granted(relay(2, Word::User).peer);
+
+        assert_eq!((keeper.due(), keeper.next(now + LONGEST_REST)), (None, None));
+
+        keeper.failed(&relay(2, Word::User).peer, Failure::Gone, now + LONGEST_REST);
+        assert_eq!(keeper.due(), Some(now + FIRST_REST));
+        assert_eq!(keeper.next(now + LONGEST_REST), Some(relay(1, Word::User)));
     }
 
     #[test]
