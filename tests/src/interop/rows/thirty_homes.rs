@@ -1,8 +1,8 @@
 //! Thirty relays behind ten routers know nothing but one bootnode: they find each other, full nodes and places, and a
 //! light peer from elsewhere reads through each. Then the bootnode dies.
 //!
-//! Nobody else is in public but full nodes that they find, too: after that, those keep places for the others whom
-//! their routers let everybody reach.
+//! In public there are only full nodes beside it, which they find, too. Once it is dead, places are kept by those at
+//! home whose routers let others in.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
