@@ -49,6 +49,9 @@ const CANDIDATES: usize = 8;
 /// Meetings at once, whoever asks for them; each sends packets to addresses that a stranger names.
 const BURST: u32 = 60;
 
+/// Pause before a peer that names no address is asked again: it was not told one yet by those it just met.
+const NAMELESS: Duration = Duration::from_secs(1);
+
 /// Pause after which one more meeting may be had.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -153,13 +156,24 @@ impl Punching {
     fn came(&mut self, connection: ConnectionId, peer: PeerId, part: Part) {
         self.relayed.insert(connection, Relayed { peer, part, tries: 0, dials: 0, met: false });
         if part == Part::Called && !self.direct.contains_key(&peer) {
-            self.arrange(connection, peer);
+            self.arrange(connection, peer, Duration::ZERO);
         }
     }
 
-    fn arrange(&mut self, connection: ConnectionId, peer_id: PeerId) {
+    fn arrange(&mut self, connection: ConnectionId, peer_id: PeerId, after: Duration) {
         let handler = NotifyHandler::One(connection);
-        self.actions.push_back(ToSwarm::NotifyHandler { peer_id, handler, event: Begin });
+        self.actions.push_back(ToSwarm::NotifyHandler { peer_id, handler, event: Begin { after } });
+    }
+
+    /// A try came to nothing: the next one after a pause, or the end of it.
+    fn again(&mut self, connection: ConnectionId, why: Missed, after: Duration) {
+        let Some(&Relayed { peer, part, tries, .. }) = self.relayed.get(&connection) else { return };
+        if tries >= TRIES {
+            self.tell(peer, Err(why));
+        } else if part == Part::Called {
+            // Only who was called arranges the next; the other hears of it.
+            self.arrange(connection, peer, after);
+        }
     }
 
     fn agreed(&mut self, connection: ConnectionId, agreed: Agreed, now: Instant) {
@@ -172,7 +186,7 @@ impl Punching {
             Err(error) => return self.tell(peer, Err(error.into())),
         };
         if places.is_empty() {
-            return self.tell(peer, Err(Missed::NoAddress));
+            return self.again(connection, Missed::NoAddress, NAMELESS);
         }
         if !self.take(now) {
             return self.tell(peer, Err(Missed::TooMany));
@@ -237,13 +251,8 @@ impl Punching {
             // It came to us instead.
             relayed.met = true;
             self.tell(peer, Ok(transport));
-        } else if relayed.tries < TRIES {
-            // Only who was called arranges the next; the other hears of it.
-            if relayed.part == Part::Called {
-                self.arrange(connection, peer);
-            }
         } else {
-            self.tell(peer, Err(Missed::Blocked));
+            self.again(connection, Missed::Blocked, Duration::ZERO);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! go-libp2p v0.51 against `examples/listen.rs`, both as programs of their own.
+//! go-libp2p v0.51 against `examples/listen_webrtc_direct.rs`, both as programs of their own.
 //!
 //! ```text
 //! cargo test -p PACKAGE --test go_libp2p -- --ignored --nocapture
@@ -63,7 +63,7 @@ impl Drop for Program {
 /// cargo builds examples beside the tests.
 fn listen() -> PathBuf {
     let test = std::env::current_exe().expect("a path");
-    test.parent().and_then(Path::parent).expect("target/PROFILE/deps").join("examples/listen")
+    test.parent().and_then(Path::parent).expect("target/PROFILE/deps").join("examples/listen_webrtc_direct")
 }
 
 fn go_libp2p() -> &'static Path {

@@ -4,8 +4,10 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     fmt,
-    future::{Ready, ready},
+    future::{Future as _, Ready, ready},
+    pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::{AsyncWriteExt as _, FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -17,6 +19,7 @@ use libp2p::{
         handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
     },
 };
+use tokio::time::{Sleep, sleep};
 use tracing::debug;
 
 use super::{
@@ -47,14 +50,17 @@ pub(crate) struct Agreed {
 
 /// Begin to punch.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Begin;
+pub(crate) struct Begin {
+    pub(super) after: Duration,
+}
 
 /// The handler of one connection.
 pub(crate) struct Handler {
     candidates: Candidates,
     /// On direct connections nothing is spoken.
     relayed: bool,
-    begin: usize,
+    /// When the next exchange begins; the behaviour orders one at a time.
+    begin: Option<Pin<Box<Sleep>>>,
     asked: usize,
     exchanges: FuturesUnordered<BoxFuture<'static, Agreed>>,
     failed: VecDeque<Agreed>,
@@ -65,7 +71,7 @@ impl Handler {
         Self {
             candidates,
             relayed,
-            begin: 0,
+            begin: None,
             asked: 0,
             exchanges: FuturesUnordered::new(),
             failed: VecDeque::new(),
@@ -127,8 +133,8 @@ impl ConnectionHandler for Handler {
         SubstreamProtocol::new(Offered(self.relayed), ()).with_timeout(EXCHANGE)
     }
 
-    fn on_behaviour_event(&mut self, _begin: Begin) {
-        self.begin += 1;
+    fn on_behaviour_event(&mut self, begin: Begin) {
+        self.begin = Some(Box::pin(sleep(begin.after)));
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Offered, (), Agreed>> {
@@ -138,8 +144,10 @@ impl ConnectionHandler for Handler {
         if let Poll::Ready(Some(agreed)) = self.exchanges.poll_next_unpin(cx) {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(agreed));
         }
-        if self.begin > 0 {
-            self.begin -= 1;
+        if let Some(begin) = &mut self.begin
+            && begin.as_mut().poll(cx).is_ready()
+        {
+            self.begin = None;
             let protocol = SubstreamProtocol::new(Offered(true), ()).with_timeout(EXCHANGE);
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
         }
