@@ -25,19 +25,22 @@ pub(crate) fn wanted(found: &Reachability, age: Duration) -> bool {
     }
 }
 
-/// Other Causeways with addresses that others may reach, the connected ones first.
+/// Other Causeways with addresses that others may reach: those that are reached through relays themselves last, and
+/// the connected ones first.
 pub(crate) fn candidates(view: &View, reach: Reach) -> Vec<String> {
     let known = |peer: &&PeerInfo| {
         peer.role == Some(Role::Relay) && !matches!(peer.state, PeerState::Dropped | PeerState::Waiting)
     };
-    let mut peers: Vec<&PeerInfo> = view.peers.iter().filter(known).collect();
+    let peers = view.peers.iter().filter(known);
+    let mut peers: Vec<(&PeerInfo, Vec<Multiaddr>)> = peers.map(|peer| (peer, addresses(peer))).collect();
     // Stable: among equals the pool's order stays.
-    peers.sort_by_key(|peer| (peer.state != PeerState::Connected, std::cmp::Reverse(peer.worth)));
+    peers.sort_by_key(|(peer, addresses)| {
+        let is_relayed = addresses.iter().any(|address| address.relay().is_some());
+        (is_relayed, peer.state != PeerState::Connected, std::cmp::Reverse(peer.worth))
+    });
     let mut offered = Vec::new();
-    for peer in peers {
-        for address in
-            addresses(peer).into_iter().filter(|address| is_usable(address, reach)).take(MAX_ADDRESSES)
-        {
+    for (_, addresses) in peers {
+        for address in addresses.into_iter().filter(|address| is_usable(address, reach)).take(MAX_ADDRESSES) {
             let text = address.to_string();
             if offered.len() < MAX_OFFERED && !offered.contains(&text) {
                 offered.push(text);
@@ -97,11 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn connected_relays_with_public_addresses_come_first() {
+    fn connected_relays_with_public_addresses_come_first_and_those_behind_relays_last() {
         let at = |ip: &str| format!("/ip4/{ip}/udp/1/quic-v1{ID}");
         let through = format!("/ip4/1.1.1.9/udp/1/quic-v1{ID}/p2p-circuit{ID}");
         let view = view(vec![
             peer(PeerState::Candidate, Role::Relay, &[at("1.1.1.1")]),
+            peer(PeerState::Connected, Role::Relay, &[at("1.1.1.0")]),
             peer(PeerState::Connected, Role::LesFullNode, &[at("1.1.1.2")]),
             peer(PeerState::Waiting, Role::Relay, &[at("1.1.1.3")]),
             peer(
@@ -118,7 +122,11 @@ mod tests {
             ),
         ]);
 
-        assert_eq!(candidates(&view, Reach::Public), [at("1.1.1.4"), at("1.1.1.5"), at("1.1.1.1")]);
+        // The connected one names a relay: others come to it through that one.
+        assert_eq!(
+            candidates(&view, Reach::Public),
+            [at("1.1.1.0"), at("1.1.1.1"), at("1.1.1.4"), at("1.1.1.5")]
+        );
         assert!(candidates(&view, Reach::Local).contains(&at("192.168.1.1")));
     }
 

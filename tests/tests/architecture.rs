@@ -103,6 +103,24 @@ fn arrows_between_crates_are_as_drawn() {
     }
 }
 
+/// Programs of one name are built over each other: a test then runs another crate's.
+#[test]
+fn no_two_programs_have_one_name() {
+    let mut owners: BTreeMap<(String, String), String> = BTreeMap::new();
+    for package in packages() {
+        let owner = package["name"].as_str().expect("a name");
+        for target in package["targets"].as_array().expect("targets") {
+            let kind = target["kind"][0].as_str().expect("a kind");
+            if !matches!(kind, "bin" | "example") {
+                continue;
+            }
+            let name = target["name"].as_str().expect("a name");
+            let other = owners.insert((kind.to_owned(), name.to_owned()), owner.to_owned());
+            assert!(other.is_none(), "{owner} and {other:?} both have the {kind} {name}");
+        }
+    }
+}
+
 #[test]
 fn pure_crates_know_neither_runtime_nor_sockets() {
     for name in PURE {

@@ -156,8 +156,20 @@ impl Look<'_> {
         }
         let tested = test.is_some() || neighbour.is_some();
         let (state, cause) = self.not_reached(listener, tested);
-        let told = !tested && !matches!(cause, Cause::Shared { .. });
+        let told = !tested && !matches!(cause, Cause::Shared { .. }) && !self.is_walled(listener);
         plain(state, cause, if told { Telling::AsBound } else { Telling::Nothing })
+    }
+
+    /// Whether something stands between this listener and others, through which nobody got to any port: then it is not
+    /// told to be where others see us. Who opened one port by hand is found by who comes to it, or by a test.
+    fn is_walled(&self, listener: &Listener) -> bool {
+        if listener.ips.iter().any(|ip| self.evidence.is_outside(*ip)) {
+            return false;
+        }
+        let carriers = [Transport::Quic, Transport::Tcp];
+        let mut tests =
+            carriers.iter().filter_map(|transport| self.test(listener.family, *transport)).peekable();
+        tests.peek().is_some() && tests.all(|test| !test.reachable)
     }
 
     /// What a test of another libp2p port means for one that nobody tested, as few can dial it: what gets through to

@@ -162,6 +162,22 @@ fn what_nobody_reaches_is_not_told_and_what_a_relay_keeps_is() {
 }
 
 #[test]
+fn where_nobody_gets_through_the_wall_ports_behind_it_that_nobody_tried_are_not_told_either() {
+    let (mut own, mut evidence) = (own(), home());
+    own.seen = vec![([8, 8, 4, 4], 31000).into()];
+    let told = |evidence: &Evidence| tell(&own, &judge(evidence), evidence).libp2p;
+    let ws = format!("/ip4/8.8.4.4/tcp/30315/ws{ID}");
+    assert!(told(&evidence).contains(&ws));
+
+    evidence.verdicts = vec![verdict(Transport::Quic, ([8, 8, 4, 4], 30314), false)];
+    assert_eq!(told(&evidence), Vec::<String>::new());
+
+    // Somebody got through to another port: the user opened some of them, and it may be one of those.
+    evidence.verdicts.push(verdict(Transport::Tcp, ([8, 8, 4, 4], 30314), true));
+    assert!(told(&evidence).contains(&ws));
+}
+
+#[test]
 fn the_record_has_no_relays_where_others_came_through_directly() {
     let (own, mut evidence) = (own(), home());
     evidence.reservations = vec![Hop { relay: "R".to_owned(), addresses: vec![through("9.9.9.9")] }];

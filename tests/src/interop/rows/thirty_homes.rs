@@ -50,7 +50,7 @@ const ACQUAINTANCES: usize = 10;
 const AT_ONCE: usize = 5;
 
 /// So long it may take until all of them are found and read through, and once more without the bootnode.
-const LIMIT: Duration = Duration::from_secs(100);
+const LIMIT: Duration = Duration::from_secs(140);
 
 /// Between two looks at a relay.
 const LOOK: Duration = Duration::from_secs(2);
