@@ -133,13 +133,15 @@ impl State {
             Some(view) => (json!(view.summary), json!(view.peers), json!(view.udp), json!(view.topics)),
             None => (Value::Null, json!([]), Value::Null, Value::Null),
         };
-        let heartbeats: HashMap<String, &Heartbeat> = sessions
-            .iter()
-            .filter_map(|session| Some((session.node_key?.to_string(), &session.heartbeat)))
-            .collect();
+        let by_key: HashMap<String, &Connected> =
+            sessions.iter().filter_map(|session| Some((session.node_key?.to_string(), session))).collect();
         for peer in peers.as_array_mut().into_iter().flatten() {
-            let heartbeat = peer["nodeKey"].as_str().and_then(|key| heartbeats.get(key));
-            peer["heartbeat"] = heartbeat.map_or(Value::Null, |heartbeat| heartbeat_object(heartbeat));
+            let session = peer["nodeKey"].as_str().and_then(|key| by_key.get(key));
+            peer["heartbeat"] = session.map_or(Value::Null, |session| heartbeat_object(&session.heartbeat));
+            // The pool heard at the session's beginning, when identify had often not come yet.
+            if let Some(session) = session.filter(|session| !session.client.is_empty()) {
+                peer["client"] = json!(session.client);
+            }
         }
         json!({
             "schema": 1,

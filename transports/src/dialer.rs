@@ -83,7 +83,7 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
 
     let facts = Facts {
         transport: "rlpx",
-        client: greeting.client_id.clone(),
+        client: greeting.client_id.clone().into(),
         ip: Some(addr.ip()),
         heart: link.heart(),
     };

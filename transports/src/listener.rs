@@ -118,8 +118,12 @@ async fn greet(
         }
     };
     let peer = PeerId::devp2p(greeting.peer);
-    let facts =
-        Facts { transport: "rlpx", client: greeting.client_id.clone(), ip: Some(ip), heart: link.heart() };
+    let facts = Facts {
+        transport: "rlpx",
+        client: greeting.client_id.clone().into(),
+        ip: Some(ip),
+        heart: link.heart(),
+    };
     let admitted = shared.peers.admit_devp2p(peer, Direction::Inbound, facts, shared.limits.devp2p_inbound);
     // Who is admitted first is then seen by whoever changes the lists meanwhile.
     let admitted = admitted.and_then(|place| match shared.rules().check(&peer, Some(ip)) {

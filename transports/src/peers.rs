@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use causeway_host::{ConnectionKey, Denied, Heart, Rules, node_key};
+use causeway_host::{Agent, ConnectionKey, Denied, Heart, Rules, node_key};
 use causeway_wire::{Heartbeat, NodeKey, PeerId, SessionId, Stack};
 use tokio::sync::watch;
 
@@ -54,7 +54,7 @@ pub struct Connected {
     pub inbound: bool,
     /// Name of what carries it: `rlpx`, `tcp`, `quic`, `ws`, `wss`.
     pub transport: &'static str,
-    /// How it calls itself; empty if it has not said so at the session's beginning.
+    /// How it calls itself; empty until it has said so.
     pub client: String,
     /// When the session began.
     pub since: SystemTime,
@@ -66,7 +66,7 @@ pub struct Connected {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) transport: &'static str,
-    pub(crate) client: String,
+    pub(crate) client: Agent,
     /// The other end of an RLPx connection.
     pub(crate) ip: Option<IpAddr>,
     pub(crate) heart: Heart,
@@ -240,7 +240,7 @@ impl Peers {
                 stack: peer.stack(),
                 inbound: current.direction == Direction::Inbound,
                 transport: current.facts.transport,
-                client: current.facts.client.clone(),
+                client: current.facts.client.read(),
                 since: current.since,
                 heartbeat: current.facts.heart.read(),
             })
@@ -402,7 +402,7 @@ mod tests {
     fn comings_and_goings_are_told_with_who_is_there() {
         let peers = Peers::default();
         let mut changes = peers.changes();
-        let facts = Facts { transport: "rlpx", client: "Geth/v1".to_owned(), ..Facts::default() };
+        let facts = Facts { transport: "rlpx", client: "Geth/v1".to_owned().into(), ..Facts::default() };
 
         let place = peers.admit_devp2p(node(1), Direction::Dialed, facts, 10).expect("place");
 

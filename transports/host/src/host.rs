@@ -16,8 +16,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    CertificateFiles, ConnectionKey, HostConfig, HostError, ItemReader, ItemWriter, Listen, Lists, OpenError,
-    Rules,
+    Agent, CertificateFiles, ConnectionKey, HostConfig, HostError, ItemReader, ItemWriter, Listen, Lists,
+    OpenError, Rules,
     certificate::Identity,
     convert::{Protocol, Target},
     guard::{Doorman, Word},
@@ -42,8 +42,8 @@ pub struct ProtocolStream {
     pub transport: &'static str,
     /// The protocol agreed on.
     pub capability: Capability,
-    /// How the peer calls itself in identify; empty if that is not known yet.
-    pub agent: String,
+    /// How the peer calls itself in identify.
+    pub agent: Agent,
     /// Cancelled once the host knows that the stream is over although nobody reads it: its connection is gone,
     /// or the peer ended it and waits with a new one for its place. Drop both halves then.
     pub ended: CancellationToken,

@@ -5,6 +5,7 @@
 //! Must not know: RLPx, what LES means, who may ask what.
 //! Start at: [`Host`].  Told by: the tests at the end of each file, `tests/*.rs`.
 
+mod agent;
 mod behaviour;
 mod certificate;
 mod channel;
@@ -35,6 +36,7 @@ mod swarm;
 mod tls;
 mod websocket;
 
+pub use agent::Agent;
 pub use certificate::{CertificateError, CertificateFiles, is_dns_name, read_roots};
 pub use config::{ConnectionKey, HostConfig, HostLimits, Listen};
 pub use error::{HostError, OpenError};

@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     convert::Infallible,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -25,7 +25,7 @@ use libp2p::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    ConnectionKey, HostLimits, ItemLimits, ItemReader, ItemWriter, OpenError, ProtocolStream,
+    Agent, ConnectionKey, HostLimits, ItemLimits, ItemReader, ItemWriter, OpenError, ProtocolStream,
     channel::Channel,
     convert::{Protocol, RELAYED, transport_name},
     heart::{Heart, Hearts},
@@ -59,8 +59,8 @@ pub(crate) struct Facts {
     incoming: bool,
     since: Instant,
     usage: Arc<Usage>,
-    /// From identify; empty until it has come.
-    agent: Mutex<String>,
+    /// From identify.
+    agent: Agent,
 }
 
 impl Facts {
@@ -77,7 +77,7 @@ impl Facts {
             connection: self.key,
             transport: self.transport,
             capability: protocol.capability.clone(),
-            agent: self.agent.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            agent: self.agent.clone(),
             ended: channel.ended().clone(),
             heart: self.heart.clone(),
             reader: ItemReader::new(reader, limits.clone()),
@@ -212,7 +212,7 @@ impl Streams {
 
     pub(crate) fn set_agent(&self, connection: ConnectionId, agent: String) {
         if let Some(facts) = self.connections.get(&connection) {
-            *facts.agent.lock().unwrap_or_else(PoisonError::into_inner) = agent;
+            facts.agent.set(agent);
         }
     }
 
@@ -232,7 +232,7 @@ impl Streams {
             incoming,
             since: Instant::now(),
             usage: Arc::default(),
-            agent: Mutex::default(),
+            agent: Agent::default(),
         });
         self.connections.insert(connection, facts.clone());
         self.by_key.insert(key, connection);

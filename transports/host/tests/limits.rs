@@ -153,8 +153,8 @@ async fn agent_is_learned_by_identify() {
         loop {
             let _ours = pair.open().await;
             let served = next(&mut pair.streams).await;
-            if !served.agent.is_empty() {
-                return served.agent;
+            if !served.agent.read().is_empty() {
+                return served.agent.read();
             }
         }
     };
