@@ -161,14 +161,14 @@ impl Look<'_> {
     }
 
     /// Whether something stands between this listener and others, through which nobody got to any port: then it is not
-    /// told to be where others see us. Who opened one port by hand is found by who comes to it, or by a test.
+    /// told to be where others see us. Who opened one by hand says so (`--nat extip:`), or it shows when somebody comes.
     fn is_walled(&self, listener: &Listener) -> bool {
         if listener.ips.iter().any(|ip| self.evidence.is_outside(*ip)) {
             return false;
         }
-        let carriers = [Transport::Quic, Transport::Tcp];
-        let mut tests =
-            carriers.iter().filter_map(|transport| self.test(listener.family, *transport)).peekable();
+        let here = |place: &&crate::Place| place.family() == listener.family && place.transport.is_libp2p();
+        let places = self.evidence.listeners.iter().filter(here);
+        let mut tests = places.filter_map(|place| self.test(listener.family, place.transport)).peekable();
         tests.peek().is_some() && tests.all(|test| !test.reachable)
     }
 
