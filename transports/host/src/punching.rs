@@ -188,6 +188,9 @@ impl Punching {
         if places.is_empty() {
             return self.again(connection, Missed::NoAddress, NAMELESS);
         }
+        if self.direct.contains_key(&peer) {
+            return; // it came while this was being agreed on
+        }
         if !self.take(now) {
             return self.tell(peer, Err(Missed::TooMany));
         }

@@ -128,6 +128,19 @@ fn nobody_is_met_who_is_there_already() {
 }
 
 #[test]
+fn who_comes_while_a_meeting_is_arranged_is_not_dialed() {
+    let mut punching = Punching::new();
+    for part in [Part::Called, Part::Caller] {
+        punching.direct.clear();
+        punching.came(id(1), peer(), part);
+        wanted(&mut punching);
+        punching.direct.insert(peer(), 1);
+
+        assert!(agree(&mut punching, part, good(), Instant::now()).dialed.is_empty());
+    }
+}
+
+#[test]
 fn only_places_where_a_router_can_be_opened_are_dialed() {
     let bad = [
         "/dns4/example.org/tcp/1",
@@ -142,6 +155,10 @@ fn only_places_where_a_router_can_be_opened_are_dialed() {
 
     let refused = agree(&mut punching, Part::Caller, bad.map(at).to_vec(), Instant::now());
     assert!(refused.dialed.is_empty());
+    assert_eq!((refused.arranged, refused.told.len()), (0, 0), "the other may ask again");
+    for told in [0, 1] {
+        assert_eq!(agree(&mut punching, Part::Caller, Vec::new(), Instant::now()).told.len(), told);
+    }
 
     let many: Vec<Multiaddr> = (0..400).map(|port| at(&format!("/ip4/192.0.2.1/tcp/{}", port + 1))).collect();
     assert_eq!(places(&many), [("tcp", many[..ADDRESSES].to_vec())]);
