@@ -1,6 +1,7 @@
 //! go-libp2p v0.51 through `examples/relay.rs`, all as programs of their own.
 //!
 //! ```text
+//! cargo build -p PACKAGE --example relay
 //! cargo test -p PACKAGE --test go_libp2p -- --ignored --nocapture
 //! ```
 //! Needs Go; the modules are pinned in `tests/peers/go-circuit`.
@@ -61,7 +62,7 @@ impl Drop for Program {
     }
 }
 
-/// cargo builds examples beside the tests.
+/// Built before, and put beside the tests.
 fn relay(arguments: &[&str]) -> Program {
     let test = std::env::current_exe().expect("a path");
     let example = test.parent().and_then(Path::parent).expect("target/PROFILE/deps").join("examples/relay");

@@ -1,7 +1,7 @@
 //! A node that listens on WebRTC-direct and speaks identify, ping and `/echo/1.0.0`.
 //!
 //! ```text
-//! listen [ADDRESS] [--seed N]
+//! listen_webrtc_direct [ADDRESS] [--seed N]
 //! ```
 //! Prints a line of JSON for each address that begins or ends, and for each connection. With `--seed` the
 //! identity, and with it the certificate, is the same each time.

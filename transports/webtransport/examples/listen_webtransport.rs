@@ -1,7 +1,7 @@
 //! A node that listens on WebTransport and speaks identify, ping and `/echo/1.0.0`.
 //!
 //! ```text
-//! listen [ADDRESS] [--seed N] [--clock SECONDS]
+//! listen_webtransport [ADDRESS] [--seed N] [--clock SECONDS]
 //! ```
 //! Prints a line of JSON for each address that begins or ends, and for each connection. With `--seed` the
 //! identity, and with it all certificates, are the same each time. With `--clock` certificates are rolled by

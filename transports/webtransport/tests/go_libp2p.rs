@@ -1,6 +1,7 @@
 //! go-libp2p v0.51 against `examples/listen_webtransport.rs`, both as programs of their own.
 //!
 //! ```text
+//! cargo build -p PACKAGE --example listen_webtransport
 //! cargo test -p PACKAGE --test go_libp2p -- --ignored --nocapture
 //! ```
 //! Needs Go; the modules are pinned in `tests/peers/go-webtransport`.
@@ -69,7 +70,7 @@ impl Drop for Program {
     }
 }
 
-/// cargo builds examples beside the tests.
+/// Built before, and put beside the tests.
 fn listen() -> PathBuf {
     let test = std::env::current_exe().expect("a path");
     test.parent().and_then(Path::parent).expect("target/PROFILE/deps").join("examples/listen_webtransport")
