@@ -72,7 +72,7 @@ impl FullNodes {
             return Err(AdmitError::Liar(rest));
         }
         let mut config = self.config.clone();
-        config.account_key = crate::account_key::form_of(incoming.session.client());
+        config.account_key = crate::account_key::form_of(&incoming.session.client());
         let upstream = Upstream::greet(incoming, config, rand::random(), &self.tasks).await?;
         info!(
             peer = %upstream.peer(),

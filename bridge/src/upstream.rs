@@ -332,8 +332,8 @@ impl Upstream {
         self.inner.session.transport()
     }
 
-    /// How it calls itself.
-    pub fn client(&self) -> &str {
+    /// How it calls itself; empty until it has said so.
+    pub fn client(&self) -> String {
         self.inner.session.client()
     }
 

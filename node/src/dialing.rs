@@ -152,7 +152,7 @@ impl Dialer {
         if role == Role::Relay {
             upstream.mark_relay();
         }
-        let connected = Connected { stack, inbound: false, role, client: upstream.client().to_owned() };
+        let connected = Connected { stack, inbound: false, role, client: upstream.client() };
         self.discovery.report(Report::Connected(key, connected)).await;
         let mut follower = self.follower.clone();
         let mut appraisal = tokio::time::interval_at(Instant::now() + APPRAISAL, APPRAISAL);

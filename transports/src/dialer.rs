@@ -114,7 +114,7 @@ async fn dial_devp2p(shared: &Arc<Shared>, key: NodeKey, addr: SocketAddr) -> Re
         peer,
         capability: greeting.shared.capability.clone(),
         transport: "rlpx",
-        client: greeting.client_id,
+        client: greeting.client_id.into(),
         heart: link.heart(),
     };
     let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));

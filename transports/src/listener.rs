@@ -154,7 +154,7 @@ async fn greet(
         peer,
         capability: greeting.shared.capability.clone(),
         transport: "rlpx",
-        client: greeting.client_id,
+        client: greeting.client_id.into(),
         heart: link.heart(),
     };
     let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));

@@ -5,7 +5,7 @@ mod ending;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use causeway_host::Heart;
+use causeway_host::{Agent, Heart};
 #[cfg(doc)]
 use causeway_wire::heartbeat;
 use causeway_wire::{Capability, Heartbeat, PeerId, SessionId, Stack};
@@ -113,7 +113,7 @@ pub(crate) struct About {
     /// Name of what carries it: `rlpx`, `tcp`, `quic`, `ws`.
     pub(crate) transport: &'static str,
     /// How the peer calls itself (Hello's client id, identify's agent).
-    pub(crate) client: String,
+    pub(crate) client: Agent,
     /// That of its connection.
     pub(crate) heart: Heart,
 }
@@ -241,9 +241,9 @@ impl Session {
         self.inner.about.transport
     }
 
-    /// How the peer calls itself; empty if it has not said so.
-    pub fn client(&self) -> &str {
-        &self.inner.about.client
+    /// How the peer calls itself; empty until it has said so.
+    pub fn client(&self) -> String {
+        self.inner.about.client.read()
     }
 }
 
@@ -343,7 +343,7 @@ mod tests {
             peer: PeerId::devp2p(NodeKey(B512::repeat_byte(1))),
             capability: Capability::new("les", 4),
             transport: "rlpx",
-            client: "test".to_owned(),
+            client: "test".to_owned().into(),
             heart: Heart::default(),
         };
         session(about, limits, Arc::default())

@@ -63,7 +63,7 @@ fn begin(shared: &Arc<Shared>, stream: ProtocolStream, direction: Direction) -> 
             }
         });
     }
-    let about = About { id: place.id, peer, capability, transport, client: agent.read(), heart };
+    let about = About { id: place.id, peer, capability, transport, client: agent, heart };
     let (incoming, end) = session(about, &shared.limits, Arc::clone(&place.ending));
     let first_message_due = match direction {
         Direction::Inbound => Some(Instant::now() + shared.limits.first_message),

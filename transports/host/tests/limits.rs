@@ -148,15 +148,17 @@ async fn host_without_protocols_takes_no_streams() {
 #[tokio::test(flavor = "multi_thread")]
 async fn agent_is_learned_by_identify() {
     let mut pair = Pair::start(Transport::Tcp).await;
-    // Identify runs beside the first stream; a later one of the connection knows.
+    // Identify runs beside the first stream, which hears of it, too.
+    let agent = {
+        let _ours = pair.open().await;
+        next(&mut pair.streams).await.agent
+    };
     let known = async {
-        loop {
+        while agent.read().is_empty() {
             let _ours = pair.open().await;
-            let served = next(&mut pair.streams).await;
-            if !served.agent.read().is_empty() {
-                return served.agent.read();
-            }
+            next(&mut pair.streams).await;
         }
+        agent.read()
     };
 
     let agent = timeout(SOON, known).await.expect("in time");
